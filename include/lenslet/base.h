@@ -1,0 +1,98 @@
+/* lenslet/base.h - status, context, memory and log hooks: what every other header stands on.
+ *
+ * Ownership  A lens_ctx owns the worker threads and the latest error message. Everything made with
+ *            a context must be freed before it.
+ * Errors     Calls that can fail return a lens_status and write results only on success;
+ *            lens_why(ctx) then says what went wrong, naming both sides. The library never prints,
+ *            exits or aborts on a caller's mistake or on bad bytes.
+ * Threads    A context is used by one thread at a time; separate contexts are independent. A
+ *            finished net may be shared by sessions of several contexts (see net.h).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LENSLET_BASE_H
+#define LENSLET_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define LENS_API
+#else
+#define LENS_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* name, number, default text. The numbers are part of the ABI. */
+#define LENS_STATUS_MAP(X)                                                                         \
+    X(LENS_OK, 0, "no error")                                                                      \
+    X(LENS_NOMEM, 1, "out of memory")                                                              \
+    X(LENS_BAD_SHAPE, 2, "shapes do not fit")                                                      \
+    X(LENS_BAD_ARG, 3, "argument out of range")                                                    \
+    X(LENS_BAD_FILE, 4, "file is damaged or not of this format")                                   \
+    X(LENS_IO, 5, "reading or writing failed")                                                     \
+    X(LENS_NOT_FOUND, 6, "no such name")                                                           \
+    X(LENS_UNSUPPORTED, 7, "not supported")                                                        \
+    X(LENS_DIVERGED, 8, "training diverged")                                                       \
+    X(LENS_INTERRUPTED, 9, "interrupted")
+
+typedef enum lens_status {
+#define LENS_STATUS_ENUM(name, number, text) name = number,
+    LENS_STATUS_MAP(LENS_STATUS_ENUM)
+#undef LENS_STATUS_ENUM
+} lens_status;
+
+/* "LENS_BAD_SHAPE"; and "shapes do not fit". Static strings, never NULL. */
+LENS_API const char *lens_status_name(lens_status);
+LENS_API const char *lens_status_text(lens_status);
+
+/* "0.1.0". */
+LENS_API const char *lens_version(void);
+
+/* All memory of the library goes through one hook. `resize` has the contract of realloc with two
+ * differences: size 0 frees and returns NULL, and it is told the old size. NULL = out of memory. It
+ * must be callable from any thread. */
+typedef struct lens_alloc {
+    void *(*resize)(void *user, void *ptr, size_t old_size, size_t new_size);
+    void *user;
+} lens_alloc;
+
+typedef enum lens_log_level { LENS_LOG_WARN, LENS_LOG_INFO, LENS_LOG_DEBUG } lens_log_level;
+
+/* Called with one line of text without a newline; never from a worker thread. */
+typedef void lens_log_fn(void *user, lens_log_level level, const char *text);
+
+typedef struct lens_ctx lens_ctx;
+
+/* Zero means the usual. */
+typedef struct lens_ctx_opts {
+    int threads;       /* 1..1024; 0 = $LENSLET_THREADS, else the CPUs this process may use
+                          (affinity mask and cgroup quota) */
+    const char *isa;   /* "scalar", "avx2", "avx512": cap the level; NULL = $LENSLET_ISA, else best */
+    lens_alloc alloc;  /* resize == NULL: malloc and free */
+    lens_log_fn *log;  /* NULL: silence */
+    void *log_user;
+} lens_ctx_opts;
+
+/* opts may be NULL. On failure *out is NULL and, as there is no context to ask, the message is
+ * written to why[0..255] if `why` is not NULL.
+ * LENS_BAD_ARG: threads out of range, unknown isa or a level this CPU lacks; LENS_NOMEM. */
+LENS_API lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256]);
+LENS_API void lens_ctx_free(lens_ctx *); /* NULL is fine */
+
+/* The message of the latest failed call on this context; "" before the first. Borrowed: valid until
+ * the next call on the context. */
+LENS_API const char *lens_why(const lens_ctx *);
+
+LENS_API int lens_ctx_threads(const lens_ctx *);
+LENS_API const char *lens_ctx_isa(const lens_ctx *); /* the level in use: "avx512" */
+
+/* Frees memory that a function documented as "free with lens_free" returned. NULL is fine. */
+LENS_API void lens_free(lens_ctx *, void *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
