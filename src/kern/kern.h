@@ -1,0 +1,212 @@
+/* kern.h - the compute kernels: one const table per instruction-set level, a contract above each
+ * slot.
+ *
+ * Kernels take raw pointers and sizes; they know neither tensors nor nodes. The tile and block sizes
+ * that belong with a level travel in the same table, so no caller ever asks which CPU it is on.
+ *
+ * Common contract, unless a slot says otherwise
+ *   - float32; sizes and strides in floats; counts >= 0, and 0 does nothing.
+ *   - pointers need no alignment beyond 4 bytes; 64 is faster.
+ *   - outputs never overlap inputs, except where "in place" is said: then equal pointers are fine.
+ *   - outputs are written in full and never read (they may hold NaN) unless the slot accumulates.
+ *   - "slack": up to LENS_SLACK floats past the end of the array may be read (never used, never
+ *     written). Without the word nothing outside the arrays is touched.
+ *   - every sum has one fixed order that depends on the sizes alone.
+ *   - NaN and infinities propagate as IEEE arithmetic says.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef KERN_KERN_H
+#define KERN_KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    LENS_SLACK = 16,    /* floats a kernel may over-read: one vector of the widest level */
+    TILE_MAX_ROWS = 28, /* upper bounds over all levels, for arrays on the stack */
+    TILE_MAX_VECTORS = 4,
+    DOT_MAX_ROWS = 8,
+    DOT_MAX_COLUMNS = 8,
+};
+
+/* y = f(x). The derivative is taken from y alone, so z need not be kept:
+ *   RELU   max(x,0)             y>0 ? 1 : 0          (0 at 0; NaN stays NaN)
+ *   LEAKY  x>0 ? x : slope*x    y>0 ? 1 : slope      (slope >= 0)
+ *   TANH   tanh(x)              1 - y*y
+ *   SCALED 1.7159*tanh(2x/3)    1.7159*2/3*(1 - (y/1.7159)^2)     (LeCun 1998, appendix A)
+ *   SIGMOID 1/(1+exp(-x))       y*(1-y) */
+typedef enum act_kind { ACT_NONE, ACT_RELU, ACT_LEAKY, ACT_TANH, ACT_SCALED, ACT_SIGMOID } act_kind;
+
+/* What a tile starts from. */
+typedef enum tile_init {
+    TILE_ZERO,        /* 0 */
+    TILE_LOAD,        /* what C holds: continue a sum whose k was split */
+    TILE_BIAS_ROW,    /* bias[m] */
+    TILE_BIAS_COLUMN, /* bias[n]; slack */
+} tile_init;
+
+/* One tile of a matrix product:
+ *
+ *   C[m][n] = act( init + sum over k of A[k][m] * B[k][n] ),   0 <= m < rows, 0 <= n < columns
+ *
+ *        A: k-major, A[k][m] = a[k*a_k + m]          B: B[k][n] = b[(b_row ? b_row[k] : k*b_k) + n]
+ *        C: C[m][n] = c[m*c_m + n]
+ *
+ * Each C[m][n] is one chain of fused multiply-adds (multiply, then add, at the scalar level) in the
+ * order k = 0, 1, ...: its bits depend neither on the tile's size nor on how k was split with
+ * TILE_LOAD. 1 <= rows <= tile_rows[v] and columns <= v*lanes for v = ceil(columns/lanes). b: slack. */
+typedef struct tile_job {
+    const float *a;
+    ptrdiff_t a_k;
+    const float *b;
+    const int32_t *b_row; /* offset of row k, or NULL: k*b_k */
+    ptrdiff_t b_k;
+    float *c;
+    ptrdiff_t c_m;
+    int k, rows, columns;
+    tile_init init;
+    const float *bias;
+    act_kind act; /* ACT_NONE, ACT_RELU or ACT_LEAKY; others are a pass of their own */
+    float slope;
+} tile_job;
+
+/* One tile of inner products over positions, for the weight gradient:
+ *
+ *   out[i][j] += sum over image, row, column of
+ *                    a[i*a_i + image*a_image + row*a_row + column]
+ *                  * b[b_j[j] + image*b_image + row*b_row + column]
+ *
+ * for 0 <= i < rows <= dot_rows, 0 <= j < columns <= dot_columns, 0 <= column < length.
+ * out[i][j] = out[i*out_i + out_j[j]]: it accumulates. The sum runs in `lanes` partial sums by
+ * column % lanes, in the order image, row, column, then folds them pairwise. a, b: slack. */
+typedef struct dot_job {
+    const float *a;
+    ptrdiff_t a_i, a_image, a_row;
+    const float *b;
+    const int32_t *b_j;
+    ptrdiff_t b_image, b_row;
+    float *out;
+    ptrdiff_t out_i;
+    const int32_t *out_j;
+    int rows, columns;
+    int images, lines, length; /* lines: rows of the picture; length: of one row */
+} dot_job;
+
+/* Pooling of one plane. Windows of kh x kw at stride sh, sw start at -pt, -pl; cells outside the
+ * plane do not take part. Every window meets the plane in at least one cell. */
+typedef struct pool_job {
+    int h, w, oh, ow; /* plane in and out */
+    int kh, kw, sh, sw, pt, pl;
+} pool_job;
+
+/* One optimiser step over n parameters in place. g: gradient, first multiplied by g_scale; then the
+ * L2 term g += weight_decay*w (for ADAMW instead w -= rate*weight_decay*w first). m, v: state, the
+ * same length as w. Formulas, with eps, mu = momentum, b1, b2 from the job:
+ *   SGD       m = mu*m + g;                    w -= rate*(nesterov ? g + mu*m : m)   (mu=0: m unused;
+ *             PyTorch's form, dampening 0)
+ *   ADAGRAD   v += g*g;                        w -= rate*g/(sqrt(v)+eps)      (Duchi 2011)
+ *   ADADELTA  v = b2*v+(1-b2)*g*g; d = g*sqrt(m+eps)/sqrt(v+eps); m = b2*m+(1-b2)*d*d; w -= rate*d
+ *             (Zeiler 2012, algorithm 1)
+ *   RMSPROP   v = b2*v+(1-b2)*g*g;             w -= rate*g/(sqrt(v)+eps); with mu > 0
+ *             m = mu*m + g/(sqrt(v)+eps), w -= rate*m       (Hinton's lecture 6e; PyTorch's form)
+ *   ADAM(W)   m = b1*m+(1-b1)*g; v = b2*v+(1-b2)*g*g; w -= rate*(m*c1)/(sqrt(v*c2)+eps)
+ *             c1 = 1/(1-b1^t), c2 = 1/(1-b2^t) given by the caller  (Kingma & Ba 2015; Loshchilov &
+ *             Hutter 2019) */
+typedef enum optim_kind {
+    OPTIM_SGD,
+    OPTIM_ADAGRAD,
+    OPTIM_ADADELTA,
+    OPTIM_RMSPROP,
+    OPTIM_ADAM,
+    OPTIM_ADAMW,
+} optim_kind;
+
+typedef struct optim_job {
+    optim_kind kind;
+    bool nesterov;
+    float rate, g_scale, weight_decay, momentum, b1, b2, eps, c1, c2;
+} optim_job;
+
+struct kern {
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+    int lanes;        /* floats in a vector: 4, 8 or 16 */
+
+    /* ---- matrix products and convolution: src/op/gemm.c and corr.c drive these ---- */
+
+    int tile_rows[TILE_MAX_VECTORS + 1]; /* [v]: most rows of a tile v vectors wide, 1 <= v <= 4 */
+    int tile_vectors;                    /* the widest tile, in vectors: 2..4 */
+    int dot_rows, dot_columns;           /* largest dot tile */
+
+    void (*tile)(const tile_job *);
+    void (*dot)(const dot_job *);
+
+    /* dst[c*dst_c + r] = src[r*src_r + c] for r < rows, c < columns: packs row-major A into the
+     * k-major form of `tile`, and transposes. */
+    void (*transpose)(int rows, int columns, const float *src, ptrdiff_t src_r, float *dst,
+                      ptrdiff_t dst_c);
+
+    /* ---- element-wise ---- */
+
+    void (*act)(act_kind, float slope, size_t n, const float *x, float *y); /* in place is fine */
+    /* dx = dy * f'(from y). In place on dy is fine. */
+    void (*act_back)(act_kind, float slope, size_t n, const float *y, const float *dy, float *dx);
+    void (*add)(size_t n, const float *a, const float *b, float *y); /* y = a + b; in place fine */
+    void (*scale_shift)(size_t n, float scale, float shift, const float *x,
+                        float *y);                                   /* in place */
+    void (*axpy)(size_t n, float alpha, const float *x, float *y);   /* y += alpha*x */
+    void (*mul)(size_t n, const float *a, const float *b, float *y); /* y = a * b; in place fine */
+
+    /* ---- sums, in a fixed order; accumulated in double where the slot returns double ---- */
+
+    double (*sum)(size_t n, const float *x);
+    /* *sum = sum of x-shift, *squares = sum of (x-shift)^2: batch-norm statistics, with the shift
+     * against cancellation. */
+    void (*moments)(size_t n, const float *x, float shift, double *sum, double *squares);
+    /* *dy_sum = sum of dy, *dyx_sum = sum of dy*(x-mean). */
+    void (*norm_back_sums)(size_t n, const float *dy, const float *x, float mean, double *dy_sum,
+                           double *dyx_sum);
+    /* dx = a*dy + b*(x-mean) + c: the last pass of batch-norm backward. In place on dy is fine. */
+    void (*norm_back)(size_t n, float a, float b, float c, float mean, const float *dy,
+                      const float *x, float *dx);
+    /* True if every x is finite. */
+    bool (*all_finite)(size_t n, const float *x);
+
+    /* ---- pooling, one plane; arrays x, dx: h x w; y, dy: oh x ow, all packed ---- */
+
+    /* y = maximum; switches[i] = window cell u*kw+v of the first maximum in row-major order (kh*kw
+     * <= 256), or switches == NULL. A NaN wins. */
+    void (*max_pool)(const pool_job *, const float *x, float *y, uint8_t *switches);
+    /* dx = 0, then dx[cell] += dy at each window's switch. */
+    void (*max_pool_back)(const pool_job *, const float *dy, const uint8_t *switches, float *dx);
+    /* y = scale[i] * sum of the window, i the output position; scale == NULL: factor 1. */
+    void (*sum_pool)(const pool_job *, const float *x, const float *scale, float *y);
+    void (*sum_pool_back)(const pool_job *, const float *dy, const float *scale, float *dx);
+
+    /* ---- rows ---- */
+
+    /* p[i] = exp(x[i]-max)/sum for each of `rows` rows of n; in place fine. */
+    void (*softmax)(int rows, int n, const float *x, float *p);
+    /* Cross entropy of each row against label[r] (0 <= label < n, or < 0: the row counts nothing,
+     * its dx is 0, its loss 0) with smoothed target
+     *     t[i] = (1-smooth)*[i==label] + smooth/n:
+     *   loss[r] = weight * -sum_i t[i]*log p[i],   dx[r][i] = scale * weight * (p[i] - t[i])
+     * with weight = class_weight ? class_weight[label] : 1. dx may be NULL or x itself.
+     * (weights multiply the whole row: with smooth = 0 this is PyTorch's weighted sum.) */
+    void (*cross_entropy)(int rows, int n, const float *x, const int32_t *label, float smooth,
+                          const float *class_weight, float scale, float *loss, float *dx);
+
+    /* ---- optimiser ---- */
+
+    void (*optim)(const optim_job *, size_t n, const float *g, float *w, float *m, float *v);
+};
+
+/* The table of a level: isa NULL = $LENSLET_ISA, else the best this CPU has; a level caps, so
+ * "avx2" on an AVX-512 machine is the AVX2 table. NULL with a message in why for an unknown word
+ * (with the known ones) or a level this CPU or build lacks. Cheap, thread-safe, never allocates. */
+const struct kern *kern_select(const char *isa, char *why, size_t why_size);
+
+/* The tables this CPU can run, slowest first; returns how many. For kcheck. */
+int kern_levels(const struct kern *level[4]);
+
+#endif
