@@ -400,7 +400,7 @@ void corr_run(const corr *c, const corr_io *io) {
     int tasks = io->n * c->s.groups * r.blocks;
     double macs = (double)c->out_c * c->taps * imin(c->block, c->walk[0].rows) * c->walk[0].columns;
     r.parts = split(tasks, r.row_blocks, macs);
-    pool_run(io->pool, tasks * r.parts, macs / r.parts / MACS_PER_NS, run_task, &r);
+    pool_run(io->workers, tasks * r.parts, macs / r.parts / MACS_PER_NS, run_task, &r);
 }
 
 /* ---- Weight gradient ------------------------------------------------------------------------ */
@@ -512,8 +512,8 @@ static void weights_task(void *arg, int task, int thread) {
     }
 }
 
-void corr_weights(const corr *forward, const struct kern *kern, pool *workers, int n, const float *x,
-                  const float *dy, float *dw, void *scratch, void *thread_scratch,
+void corr_weights(const corr *forward, const struct kern *kern, pool *workers, int n,
+                  const float *x, const float *dy, float *dw, void *scratch, void *thread_scratch,
                   size_t thread_stride) {
     const conv_shape *s = &forward->s;
     weights_job w = { forward,

@@ -38,8 +38,8 @@ static void pack_a_task(void *arg, int task, int thread) {
                        p->packed + (size_t)m0 * (size_t)p->k, rows);
 }
 
-void gemm_pack_a(const struct kern *kern, pool *workers, const float *a, ptrdiff_t a_m, int m, int k,
-                 int rows, float *packed) {
+void gemm_pack_a(const struct kern *kern, pool *workers, const float *a, ptrdiff_t a_m, int m,
+                 int k, int rows, float *packed) {
     pack_job p = { kern, a, a_m, m, k, rows, packed };
     pool_run(workers, blocks(m, rows), 0.2 * rows * k, pack_a_task, &p);
 }
