@@ -18,7 +18,7 @@ enum { POOL_SERIAL_NS = 10000, POOL_SPIN_NS = 50000, CTX_HUGE_BYTES = 8 << 20 };
 #endif
 
 /* Convolution and dense layers. None of these changes a bit of a forward pass or an input gradient; the
- * order in which a weight gradient is summed depends on PANEL_BYTES, TASKS and CHUNK_BYTES.
+ * order in which a weight gradient is summed depends on all but GEMM_K and SPLIT_MACS.
  *   GEMM_K          steps of k before a tile is written back: a panel of two AVX-512 vectors is then
  *                   512*32*4 = 64 KiB, a sixteenth of L2.
  *   PANEL_BYTES     of one task's padded input: 3/8 of a 1 MiB L2, which leaves room for the packed

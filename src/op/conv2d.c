@@ -262,7 +262,7 @@ static void backward(const op_run *r) {
         corr_build(adjoint, &s, true, r->kern);
         corr_pack(adjoint, r->kern, r->pool, r->param[0]);
         corr_run(adjoint, &(corr_io){ .kern = r->kern,
-                                      .pool = r->pool,
+                                      .workers = r->pool,
                                       .n = r->n,
                                       .in = r->dy,
                                       .out = r->dx[0],

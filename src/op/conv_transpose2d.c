@@ -116,7 +116,7 @@ static void backward(const op_run *r) {
     if (r->dx[0]) {
         corr_pack(c, r->kern, r->pool, r->param[0]);
         corr_run(c, &(corr_io){ .kern = r->kern,
-                                .pool = r->pool,
+                                .workers = r->pool,
                                 .n = r->n,
                                 .in = r->dy,
                                 .out = r->dx[0],
