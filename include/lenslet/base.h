@@ -68,11 +68,11 @@ typedef struct lens_ctx lens_ctx;
 
 /* Zero means the usual. */
 typedef struct lens_ctx_opts {
-    int threads;       /* 1..1024; 0 = $LENSLET_THREADS, else the CPUs this process may use
+    int threads;     /* 1..1024; 0 = $LENSLET_THREADS, else the CPUs this process may use
                           (affinity mask and cgroup quota) */
-    const char *isa;   /* "scalar", "avx2", "avx512": cap the level; NULL = $LENSLET_ISA, else best */
-    lens_alloc alloc;  /* resize == NULL: malloc and free */
-    lens_log_fn *log;  /* NULL: silence */
+    const char *isa; /* "scalar", "avx2", "avx512": cap the level; NULL = $LENSLET_ISA, else best */
+    lens_alloc alloc; /* resize == NULL: malloc and free */
+    lens_log_fn *log; /* NULL: silence */
     void *log_user;
 } lens_ctx_opts;
 

@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 enum {
-    LENS_SLACK = 16,     /* floats a kernel may over-read: one vector of the widest level */
-    TILE_MAX_ROWS = 28,  /* upper bounds over all levels, for arrays on the stack */
+    LENS_SLACK = 16,    /* floats a kernel may over-read: one vector of the widest level */
+    TILE_MAX_ROWS = 28, /* upper bounds over all levels, for arrays on the stack */
     TILE_MAX_VECTORS = 4,
     DOT_MAX_ROWS = 8,
     DOT_MAX_COLUMNS = 8,
@@ -151,10 +151,11 @@ struct kern {
     void (*act)(act_kind, float slope, size_t n, const float *x, float *y); /* in place is fine */
     /* dx = dy * f'(from y). In place on dy is fine. */
     void (*act_back)(act_kind, float slope, size_t n, const float *y, const float *dy, float *dx);
-    void (*add)(size_t n, const float *a, const float *b, float *y);      /* y = a + b; in place fine */
-    void (*scale_shift)(size_t n, float scale, float shift, const float *x, float *y); /* in place */
-    void (*axpy)(size_t n, float alpha, const float *x, float *y);        /* y += alpha*x */
-    void (*mul)(size_t n, const float *a, const float *b, float *y);      /* y = a * b; in place fine */
+    void (*add)(size_t n, const float *a, const float *b, float *y); /* y = a + b; in place fine */
+    void (*scale_shift)(size_t n, float scale, float shift, const float *x,
+                        float *y);                                   /* in place */
+    void (*axpy)(size_t n, float alpha, const float *x, float *y);   /* y += alpha*x */
+    void (*mul)(size_t n, const float *a, const float *b, float *y); /* y = a * b; in place fine */
 
     /* ---- sums, in a fixed order; accumulated in double where the slot returns double ---- */
 

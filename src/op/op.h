@@ -1,0 +1,172 @@
+/* op.h - what an operator is: one file per operator, one row in ops.c.
+ *
+ * An operator file keeps one order: options -> infer -> plan -> forward -> backward -> the op_kind.
+ * It knows shapes, parameters and kernels; it knows neither graphs nor instruction sets. All data is
+ * packed NCHW float32. Semantics are those of include/lenslet/net.h.
+ *
+ * Same bits for any thread count: split work with pool_run by shape alone (by image, plane or tile),
+ * never by thread; where a sum must be split, split it by shape and add in fixed order.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef OP_OP_H
+#define OP_OP_H
+
+#include "base/base.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "kern/kern.h"
+#include <lenslet/net.h>
+
+/* Per sample; rank counts the batch dimension: 2 (N,c) with h = w = 1, 3 (N,c,w) with h = 1, 4. */
+typedef struct shape {
+    int rank, c, h, w;
+} shape;
+
+static inline size_t shape_count(shape s) { return (size_t)s.c * (size_t)s.h * (size_t)s.w; }
+
+enum { OP_MAX_PARAMS = 4, OP_MAX_DIM = 1 << 24 };
+
+typedef struct op_param {
+    const char *suffix; /* "weight" */
+    int rank;
+    int64_t dim[4];
+    size_t count; /* product of dim */
+    int64_t
+        parameters; /* trainable numbers: count, less what a connection table leaves out; 0 if not trainable */
+    bool trainable;
+    int fan_in, fan_out; /* 0 for vectors */
+    float start;         /* initial value of vectors */
+} op_param;
+
+/* How windows move over the input, for receptive fields; all 1 and 0 for point-wise operators. A
+ * dense layer's window is its whole input. */
+typedef struct op_window {
+    int kh, kw, sh, sw, dh, dw, pt, pl;
+} op_window;
+
+typedef struct op_kind op_kind;
+
+/* A node as its operator sees it. infer fills everything below `in`. */
+typedef struct op_node {
+    lens_ctx *ctx; /* for messages: ctx_fail(ctx, status, "%s: ...", name, ...) */
+    const op_kind *kind;
+    const char *name;
+    void *opts; /* the operator's option struct, owned by the net; strings in it too */
+    int inputs;
+    const shape *in;
+
+    shape out;
+    int params;
+    op_param param[OP_MAX_PARAMS];
+    int64_t macs, connections;
+    op_window window;
+    char label[48];
+} op_node;
+
+/* What a node needs in a session, in bytes; all zeroed before plan. */
+typedef struct op_plan {
+    size_t saved;          /* from forward to backward of the same step (training only) */
+    size_t cache;          /* lives with the session: packed weights, offset tables */
+    size_t scratch;        /* during one forward or backward */
+    size_t thread_scratch; /* the same, for each thread */
+} op_plan;
+
+/* One execution. Pointers are 64-byte aligned; every activation has LENS_SLACK floats behind it. */
+typedef struct op_run {
+    const op_node *node;
+    const struct kern *kern;
+    pool *pool;
+    int n;        /* samples now, 1 <= n <= batch */
+    int batch;    /* samples planned for */
+    bool train;   /* dropout draws, batch norm uses the batch; backward will follow */
+    bool repack;  /* weights changed since this session last ran the node: rebuild `cache` */
+    bool frozen;  /* no parameter gradients; batch norm behaves as in inference */
+    act_kind act; /* forward of OP_FUSES_ACT kinds: apply this to the result */
+    float slope;
+    uint64_t seed; /* dropout */
+    uint32_t step;
+    uint32_t serial; /* the node's number in the net: dropout layers differ by it */
+
+    const float *const *x; /* inputs, per node->inputs */
+    float *y;              /* output; in backward: its value, if kind has OP_NEEDS_Y */
+    float *const *param;   /* per node->params */
+
+    const float *dy;      /* backward: gradient of y */
+    float *const *dx;     /* backward: overwrite dx[i] in full; NULL = not wanted */
+    float *const *dparam; /* backward: overwrite; NULL = not wanted (frozen or not trainable) */
+
+    void *saved, *cache, *scratch,
+        *thread_scratch; /* the last: pool_threads areas, see op_scratch */
+    size_t thread_stride;
+} op_run;
+
+static inline void *op_scratch(const op_run *r, int thread) {
+    return (char *)r->thread_scratch + (size_t)thread * r->thread_stride;
+}
+
+enum {
+    OP_ALIAS = 1,     /* output is the input's memory with another shape: no forward, no backward */
+    OP_INPLACE = 2,   /* y may be x[0], and dx[0] may be dy */
+    OP_FUSES_ACT = 4, /* forward honours act and slope (any act_kind) */
+    OP_NEEDS_X = 8,   /* backward reads x */
+    OP_NEEDS_Y = 16,  /* backward reads y */
+    OP_IS_ACT = 32,   /* an activation: act_of says which */
+};
+
+/* One option for text, help and defaults. The field lies at `offset` of the option struct. */
+typedef enum op_type {
+    OP_INT,    /* int */
+    OP_SIZE,   /* lens_size: "5" or "5x3" */
+    OP_PADS,   /* int pad, pads[4] one after the other: "2", "2x1" (h x w) or "t,l,b,r" */
+    OP_BOOL,   /* bool: "true"/"false" or the bare key */
+    OP_FLOAT,  /* float */
+    OP_MODE,   /* lens_mode: "valid", "same", "full" */
+    OP_STRING, /* const char * */
+    OP_SHAPE,  /* int c, h, w one after the other: "1x28x28" */
+} op_type;
+
+typedef struct op_option {
+    const char *key;
+    op_type type;
+    size_t offset;
+    const char *what; /* "feature maps; required" */
+} op_option;
+
+struct op_kind {
+    const char *name;    /* as in net text: "conv2d" */
+    const char *formula; /* one line */
+    unsigned flags;
+    int min_inputs, max_inputs; /* max -1: any number */
+    size_t opts_size;           /* 0: no options */
+    const op_option *options;   /* ends with key NULL; NULL if none */
+
+    /* Checks options and input shapes, fills in defaults (so later code reads final numbers) and the node.
+     * Failure: ctx_fail with "%s: ", node->name first and both sides. */
+    lens_status (*infer)(op_node *);
+    void (*plan)(const op_node *, const struct kern *, int threads, int batch, bool train,
+                 op_plan *);          /* NULL: nothing */
+    void (*forward)(const op_run *);  /* NULL only for OP_ALIAS and inputs */
+    void (*backward)(const op_run *); /* dx[i] and dparam[i] overwritten where not NULL */
+    act_kind (*act_of)(const op_node *, float *slope); /* OP_IS_ACT */
+    /* Values of a non-trainable parameter after lens_net_finish (fixed codes); NULL: `start`. */
+    void (*fixed)(const op_node *, int param, float *value);
+    /* Puts a parameter back on what the operator allows (absent connections to 0) after an initialiser,
+     * a file or a user wrote it. Idempotent; gradients respect it by themselves. NULL: all allowed. */
+    void (*constrain)(const op_node *, int param, float *value);
+};
+
+/* All operators; ends with NULL. op_find: by name, NULL if none. */
+extern const op_kind *const op_kinds[];
+const op_kind *op_find(const char *name);
+
+/* The one size function (inventory D13): floor((in + before + after - k')/stride) + 1, k' = (k-1)*dilation+1; with
+ * ceil the last window may overhang but must start inside the input or the leading padding. Returns
+ * 0 if the kernel does not fit. */
+int op_out_size(int in, int kernel, int stride, int dilation, int before, int after, bool ceil);
+
+/* Shared checks and words. */
+lens_size op_size(lens_size given, int fallback); /* {5} -> 5x5, {0} -> fallback */
+lens_status op_check_range(const op_node *, const char *key, int value, int low, int high);
+void op_window_point(op_node *); /* 1x1 window */
+
+#endif
