@@ -36,9 +36,11 @@ void ctx_log(lens_ctx *, lens_log_level, const char *format, ...) LENS_PRINTF(3,
         if (lens_try_status_ != LENS_OK) return lens_try_status_;                                  \
     } while (0)
 
-/* Memory through the hook. ctx_alloc zeroes and aligns to 64 bytes; NULL leaves a message.
- * ctx_grow keeps the old contents (plain alignment): for arrays that grow. Sizes are checked for
- * overflow: count * size. ctx_free takes NULL. */
+/* Memory through the hook. ctx_alloc zeroes and aligns to 64 bytes; NULL leaves a message. ctx_grow
+ * keeps the old contents, does not zero what is new (plain alignment): for arrays that grow; on
+ * failure the old block stays. Sizes are checked for overflow: count * size. ctx_free takes NULL.
+ * Several threads may allocate at once, but a failure writes the message of the context, so a thread
+ * that may meet one has a context of its own. */
 void *ctx_alloc(lens_ctx *, size_t count, size_t size);
 void *ctx_grow(lens_ctx *, void *ptr, size_t old_count, size_t new_count, size_t size);
 char *ctx_strdup(lens_ctx *, const char *);
@@ -54,6 +56,11 @@ struct kern;
 struct pool *ctx_pool(lens_ctx *);             /* pool.h */
 const struct kern *ctx_kern(const lens_ctx *); /* kern/kern.h; never NULL */
 
+/* The two things a context asks of the room above it, which base must not include: kern/kern.h has
+ * the contracts. */
+const struct kern *kern_select(const char *isa, char *why, size_t why_size);
+const char *kern_name(const struct kern *);
+
 /* a*b and a+b into *out; false on overflow, *out untouched. */
 bool mul_size(size_t a, size_t b, size_t *out);
 bool add_size(size_t a, size_t b, size_t *out);
@@ -65,8 +72,9 @@ lens_status file_read(lens_ctx *, const char *path, size_t cap, char **out, size
 
 /* Atomic write: bytes go to a temporary file in the same folder; commit flushes, fsyncs, renames
  * over `path` and fsyncs the folder. Until commit returns LENS_OK the old file is untouched; abort
- * (or a failed commit) removes the temporary file. Mode bits of an old file are kept. Write errors
- * (ENOSPC ...) may surface at commit. */
+ * (or a failed commit) removes the temporary file. Mode bits of an old file are kept; a symbolic
+ * link stays and the file it names is replaced. A device or pipe is written directly. Write errors
+ * (ENOSPC ...) may surface at commit. LENS_IO names path and errno. */
 typedef struct file_writer file_writer;
 lens_status file_begin(lens_ctx *, file_writer **out, const char *path);
 FILE *file_stream(file_writer *);
@@ -74,10 +82,11 @@ lens_status file_commit(file_writer *); /* frees the writer either way */
 void file_abort(file_writer *);         /* NULL is fine */
 
 /* The nearest of names[0..count-1] to `word` by edit distance (at most a third of its length, at
- * least 1), or NULL: for "did you mean". */
+ * least 1; swapping neighbours is one edit), or NULL: for "did you mean". */
 const char *nearest_name(const char *word, const char *const *names, size_t count);
 
-/* strtod and strtol that ignore the locale and want the whole string; false if it is no number. */
+/* strtod and strtoll (decimal) that ignore the locale and want the whole string, without blanks;
+ * false if it is no number, not finite or out of range. */
 bool parse_double(const char *text, double *out);
 bool parse_int(const char *text, long long *out);
 

@@ -28,4 +28,8 @@ void pool_run(pool *, int count, double task_ns, pool_fn *fn, void *arg);
 /* The CPUs this process may use: affinity mask, then cgroup v1/v2 CPU quota rounded up; >= 1. */
 int pool_default_threads(void);
 
+/* The quota alone, rounded up; 0 = none. `list`: /proc/self/cgroup; `mount`: /sys/fs/cgroup. A
+ * missing or odd file means no limit. */
+int pool_cgroup_cpus(const char *list, const char *mount);
+
 #endif

@@ -1,0 +1,228 @@
+/* pool.c - persistent workers with a static partition; contract in pool.h.
+ *
+ * A run is published by adding one to `epoch`. Workers poll the epoch for POOL_SPIN_NS and then
+ * sleep on `wake`; the caller does its share, polls `pending`, then sleeps on `done`. Invariant of
+ * both sleeps: whoever sleeps first says so (sleepers, caller_sleeps) and then looks again; whoever
+ * publishes changes the number first and then asks for sleepers. All four accesses are sequentially
+ * consistent, so one of the two always sees the other.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "base/pool.h"
+#include "base/base.h"
+#include "base/tuning.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <xmmintrin.h>
+#endif
+
+typedef struct worker {
+    struct pool *pool;
+    pthread_t id;
+    int thread;
+} worker;
+
+struct pool {
+    _Alignas(64) atomic_uint epoch; /* its own line: idle workers poll it */
+    _Alignas(64) atomic_int pending;
+    _Alignas(64) atomic_int sleepers;
+    atomic_bool caller_sleeps;
+    bool stop; /* these four: written before the epoch, read after it */
+    int count;
+    pool_fn *fn;
+    void *arg;
+    int threads; /* caller included */
+    long spin_ns;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake, done;
+    worker *workers; /* threads-1 */
+};
+
+/* The rounding mode and the treatment of denormals are part of the result, so inside tasks they are
+ * the same on every thread, whatever the host program has set on its own. */
+#if defined(__x86_64__) || defined(__i386__)
+typedef unsigned fp_mode;
+enum { MXCSR_TASK = 0x9FC0 }; /* flush to zero, denormals are zero, nearest, exceptions masked */
+static fp_mode fp_enter(void) {
+    fp_mode old = _mm_getcsr();
+    _mm_setcsr(MXCSR_TASK);
+    return old;
+}
+static void fp_leave(fp_mode old) { _mm_setcsr(old); }
+static void relax(void) { _mm_pause(); }
+#elif defined(__aarch64__)
+typedef unsigned long fp_mode;
+static fp_mode fp_enter(void) {
+    fp_mode old, task = 1ul << 24; /* FPCR.FZ, nearest, traps off */
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    __asm__ volatile("msr fpcr, %0" : : "r"(task));
+    return old;
+}
+static void fp_leave(fp_mode old) { __asm__ volatile("msr fpcr, %0" : : "r"(old)); }
+static void relax(void) { __asm__ volatile("yield"); }
+#else
+typedef int fp_mode;
+static fp_mode fp_enter(void) { return 0; }
+static void fp_leave(fp_mode old) { (void)old; }
+static void relax(void) {}
+#endif
+
+static long elapsed_ns(const struct timespec *since) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (long)(now.tv_sec - since->tv_sec) * 1000000000 + now.tv_nsec - since->tv_nsec;
+}
+
+/* Both polls look at the clock only every 64th time: it costs some twenty pauses. */
+static bool poll_epoch(struct pool *p, unsigned seen) {
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (atomic_load(&p->epoch) != seen) return true;
+            relax();
+        }
+    } while (elapsed_ns(&start) < p->spin_ns);
+    return false;
+}
+
+static bool poll_pending(struct pool *p) {
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (atomic_load(&p->pending) == 0) return true;
+            relax();
+        }
+    } while (elapsed_ns(&start) < p->spin_ns);
+    return false;
+}
+
+static void run_share(const struct pool *p, int thread) {
+    int first = (int)((long long)thread * p->count / p->threads);
+    int last = (int)((long long)(thread + 1) * p->count / p->threads);
+    for (int task = first; task < last; task++) p->fn(p->arg, task, thread);
+}
+
+static void *worker_main(void *arg) {
+    const worker *self = arg;
+    struct pool *p = self->pool;
+    fp_enter();
+    for (unsigned seen = 0;; seen++) {
+        if (!poll_epoch(p, seen)) {
+            pthread_mutex_lock(&p->mutex);
+            atomic_fetch_add(&p->sleepers, 1);
+            while (atomic_load(&p->epoch) == seen) pthread_cond_wait(&p->wake, &p->mutex);
+            atomic_fetch_sub(&p->sleepers, 1);
+            pthread_mutex_unlock(&p->mutex);
+        }
+        if (p->stop) return NULL;
+        run_share(p, self->thread);
+        if (atomic_fetch_sub(&p->pending, 1) == 1 && atomic_load(&p->caller_sleeps)) {
+            pthread_mutex_lock(&p->mutex);
+            pthread_cond_signal(&p->done);
+            pthread_mutex_unlock(&p->mutex);
+        }
+    }
+}
+
+static void publish(struct pool *p) {
+    atomic_fetch_add(&p->epoch, 1);
+    if (atomic_load(&p->sleepers) == 0) return;
+    pthread_mutex_lock(&p->mutex);
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+void pool_run(pool *p, int count, double task_ns, pool_fn *fn, void *arg) {
+    if (count <= 0) return;
+    fp_mode old = fp_enter();
+    if (p->threads == 1 || count == 1 || count * task_ns < POOL_SERIAL_NS) {
+        for (int task = 0; task < count; task++) fn(arg, task, 0);
+        fp_leave(old);
+        return;
+    }
+    p->fn = fn;
+    p->arg = arg;
+    p->count = count;
+    atomic_store(&p->pending, p->threads - 1);
+    publish(p);
+    run_share(p, 0);
+    if (!poll_pending(p)) {
+        pthread_mutex_lock(&p->mutex);
+        atomic_store(&p->caller_sleeps, true);
+        while (atomic_load(&p->pending) != 0) pthread_cond_wait(&p->done, &p->mutex);
+        atomic_store(&p->caller_sleeps, false);
+        pthread_mutex_unlock(&p->mutex);
+    }
+    fp_leave(old);
+}
+
+int pool_threads(const pool *p) { return p->threads; }
+
+static void stop_workers(pool *p, int started) {
+    p->stop = true;
+    publish(p);
+    for (int i = 0; i < started; i++) pthread_join(p->workers[i].id, NULL);
+}
+
+void pool_free(lens_ctx *ctx, pool *p) {
+    if (!p) return;
+    stop_workers(p, p->threads - 1);
+    pthread_cond_destroy(&p->done);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->mutex);
+    ctx_free(ctx, p->workers);
+    ctx_free(ctx, p);
+}
+
+lens_status pool_new(lens_ctx *ctx, pool **out, int threads) {
+    lens_status status = LENS_NOMEM;
+    int started = 0, error = 0;
+    pool *p = ctx_alloc(ctx, 1, sizeof *p);
+    if (!p) return LENS_NOMEM;
+    p->threads = threads;
+    /* With more threads than CPUs, whoever polls keeps somebody else from working. */
+    p->spin_ns = threads > pool_default_threads() ? 0 : POOL_SPIN_NS;
+    if (pthread_mutex_init(&p->mutex, NULL)) goto no_mutex;
+    if (pthread_cond_init(&p->wake, NULL)) goto no_wake;
+    if (pthread_cond_init(&p->done, NULL)) goto no_done;
+    p->workers = ctx_alloc(ctx, (size_t)threads, sizeof *p->workers);
+    if (!p->workers) goto no_workers;
+
+    /* Signals belong to the host program: workers inherit a mask that lets none through. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (; started < threads - 1; started++) {
+        worker *w = &p->workers[started];
+        *w = (worker){ .pool = p, .thread = started + 1 };
+        error = pthread_create(&w->id, NULL, worker_main, w);
+        if (error) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        stop_workers(p, started);
+        status = ctx_fail(ctx, LENS_NOMEM, "thread %d of %d cannot be started: %s", started + 2,
+                          threads, strerror(error));
+        goto no_workers;
+    }
+    *out = p;
+    return LENS_OK;
+
+no_workers:
+    ctx_free(ctx, p->workers);
+    pthread_cond_destroy(&p->done);
+no_done:
+    pthread_cond_destroy(&p->wake);
+no_wake:
+    pthread_mutex_destroy(&p->mutex);
+no_mutex:
+    ctx_free(ctx, p);
+    return status;
+}
