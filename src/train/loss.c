@@ -5,6 +5,7 @@
  * bit. Nothing is allocated.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "train/loss.h"
 #include "base/base.h"
 #include "base/pool.h"
 #include "kern/kern.h"
@@ -31,7 +32,7 @@ typedef struct loss_job {
     int correct[LOSS_BLOCKS];
 } loss_job;
 
-static int first_maximum(const float *y, int n) {
+int loss_first_maximum(const float *y, int n) {
     int best = 0;
     for (int i = 1; i < n; i++)
         if (y[i] > y[best]) best = i;
@@ -105,8 +106,8 @@ static void loss_block(void *arg, int block, int thread) {
         int rows = end - first < CHUNK ? end - first : CHUNK;
         /* Counted first: dy may be y's own memory. */
         for (int r = first; r < first + rows; r++)
-            correct +=
-                first_maximum(j->y + (size_t)r * (size_t)j->classes, j->classes) == j->label[r];
+            correct += loss_first_maximum(j->y + (size_t)r * (size_t)j->classes, j->classes) ==
+                       j->label[r];
         sum += chunk_sum(j, first, rows);
     }
     j->sum[block] = sum;
@@ -138,7 +139,7 @@ static lens_status check(lens_ctx *ctx, const lens_loss *loss, const lens_tensor
 
 lens_status lens_loss_eval(lens_ctx *ctx, const lens_loss *loss, const lens_tensor *y,
                            const int32_t *label, double *value, int *correct, lens_tensor *dy) {
-    int64_t classes;
+    int64_t classes = 0;
     LENS_TRY(check(ctx, loss, y, dy, &classes));
     int rows = (int)y->dim[0];
     double divisor = loss->class_weights ? 0 : rows;

@@ -15,12 +15,9 @@ static const struct {
     schedule_kind kind;
     const char *form; /* "" for a bare word */
 } kinds[] = {
-    { "constant", SCHEDULE_CONSTANT, "" },
-    { "step", SCHEDULE_STEP, "E,G" },
-    { "steps", SCHEDULE_STEPS, "E1,E2,..:G" },
-    { "poly", SCHEDULE_POLY, "P" },
-    { "cosine", SCHEDULE_COSINE, "" },
-    { "onecycle", SCHEDULE_ONECYCLE, "" },
+    { "constant", SCHEDULE_CONSTANT, "" },     { "step", SCHEDULE_STEP, "E,G" },
+    { "steps", SCHEDULE_STEPS, "E1,E2,..:G" }, { "poly", SCHEDULE_POLY, "P" },
+    { "cosine", SCHEDULE_COSINE, "" },         { "onecycle", SCHEDULE_ONECYCLE, "" },
     { "plateau", SCHEDULE_PLATEAU, "P,G" },
 };
 
@@ -56,9 +53,10 @@ static bool parse_steps(const char *text, schedule *s) {
 static bool parse_numbers(const char *text, schedule *s) {
     char end;
     switch (s->kind) {
-    case SCHEDULE_STEP: return parse_two(text, &s->every, &s->factor) && s->every > 0 && s->factor > 0;
+    case SCHEDULE_STEP:
+        return parse_two(text, &s->every, &s->factor) && s->every > 0 && s->factor > 0;
     case SCHEDULE_PLATEAU:
-        return parse_two(text, &s->every, &s->factor) && s->every >= 0 && s->factor > 0 &&
+        return parse_two(text, &s->every, &s->factor) && s->every >= 1 && s->factor > 0 &&
                s->factor < 1;
     case SCHEDULE_STEPS: return parse_steps(text, s);
     case SCHEDULE_POLY: return number(&text, &s->power, &end) && end == 0 && s->power > 0;
@@ -80,9 +78,10 @@ lens_status schedule_parse(lens_ctx *ctx, const char *text, schedule *out) {
         static const char key[] = "warmup:";
         if (strncmp(plus + 1, key, sizeof key - 1) != 0 ||
             !parse_double(plus + sizeof key, &s.warm_up) || !(s.warm_up > 0))
-            return ctx_fail(ctx, LENS_BAD_ARG,
-                            "schedule \"%s\": after + comes warmup:E with a number of epochs, not \"%s\"",
-                            text, plus + 1);
+            return ctx_fail(
+                ctx, LENS_BAD_ARG,
+                "schedule \"%s\": after + comes warmup:E with a number of epochs, not \"%s\"", text,
+                plus + 1);
     }
 
     char *numbers = strchr(body, ':');
@@ -93,10 +92,11 @@ lens_status schedule_parse(lens_ctx *ctx, const char *text, schedule *out) {
         const char *names[LENS_COUNT(kinds)];
         for (size_t i = 0; i < LENS_COUNT(kinds); i++) names[i] = kinds[i].name;
         const char *near = nearest_name(body, names, LENS_COUNT(kinds));
-        return ctx_fail(ctx, LENS_NOT_FOUND,
-                        "no schedule is called \"%s\"%s%s%s; there are constant, step, steps, poly, "
-                        "cosine, onecycle, plateau",
-                        body, near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+        return ctx_fail(
+            ctx, LENS_NOT_FOUND,
+            "no schedule is called \"%s\"%s%s%s; there are constant, step, steps, poly, "
+            "cosine, onecycle, plateau",
+            body, near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
     }
     s.kind = kinds[k].kind;
     if (!parse_numbers(numbers ? numbers : "", &s))
