@@ -39,13 +39,13 @@ enum { LENS_SPLITS = 2 };
 
 /* Zero means the usual. */
 typedef struct lens_data_opts {
-    int channels;      /* 1 grey by luma, 3 RGB; 0 = as stored (IDX, CIFAR, shapes), RGB (pictures) */
+    int channels; /* 1 grey by luma, 3 RGB; 0 = as stored (IDX, CIFAR, shapes), RGB (pictures) */
     int height, width; /* pictures of another size are resized to cover and cut at the centre
                           (lens_image_fit). 0 = as stored; pictures in files that differ in size
                           get the medians of heights and of widths, at most 224. One of the two
                           given: both */
-    bool skip_bad;     /* leave out pictures that cannot be read, and list them, instead of failing */
-    uint64_t seed;     /* of the 80:20 split of a folder without test pictures; of `shapes` */
+    bool skip_bad; /* leave out pictures that cannot be read, and list them, instead of failing */
+    uint64_t seed; /* of the 80:20 split of a folder without test pictures; of `shapes` */
 } lens_data_opts;
 
 /* Opens `source`:
@@ -81,7 +81,7 @@ typedef struct lens_data_info {
     const char *const *class_name;        /* [classes] */
     size_t count[LENS_SPLITS];            /* samples, by lens_split */
     const size_t *per_class[LENS_SPLITS]; /* [classes] */
-    size_t problems; /* what was left out or looks wrong, one line each */
+    size_t problems;                      /* what was left out or looks wrong, one line each */
     const char *const *problem;
 } lens_data_info;
 
@@ -118,8 +118,9 @@ typedef struct lens_loader_opts {
     bool drop_last; /* leave out a last batch that is not full */
     int workers;    /* threads that prepare batches ahead, 0..64; 0: prepared when asked for */
     uint64_t seed;  /* of order and augmentation */
-    const float *mean, *std; /* C values each, copied: x = (pixel/255 - mean) / std; NULL: 0 and 1 */
-    const char *augment;     /* comma list, NULL or "" = none, each drawn anew per sample and epoch:
+    const float *mean,
+        *std;            /* C values each, copied: x = (pixel/255 - mean) / std; NULL: 0 and 1 */
+    const char *augment; /* comma list, NULL or "" = none, each drawn anew per sample and epoch:
                                   mirror   left-right, half of the time
                                   crop:N   moved by -N..N rows and columns, black moves in
                                   shift:N  the same, but the edge pixels are repeated */

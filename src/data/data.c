@@ -63,25 +63,19 @@ lens_status data_set_classes(lens_data *d, const char *const *names, size_t coun
 }
 
 lens_status data_add_problem(lens_data *d, const char *text) {
-    pthread_mutex_lock(&d->lock);
-    lens_status status = LENS_NOMEM;
     if (d->problem_count == d->problem_room) {
         size_t room = d->problem_room ? d->problem_room * 2 : 16;
         char **grown = ctx_grow(d->ctx, d->problem, d->problem_room, room, sizeof *grown);
-        if (!grown) goto done;
+        if (!grown) return LENS_NOMEM;
         d->problem = grown;
         d->problem_room = room;
     }
     char *copy = ctx_strdup(d->ctx, text);
-    if (!copy) goto done;
+    if (!copy) return LENS_NOMEM;
     d->problem[d->problem_count++] = copy;
     d->info.problem = (const char *const *)d->problem;
     d->info.problems = d->problem_count;
-    status = LENS_OK;
-
-done:
-    pthread_mutex_unlock(&d->lock);
-    return status;
+    return LENS_OK;
 }
 
 /* The folder of a known set: the first place that has it. The places are listed in `looked`. */
@@ -99,7 +93,8 @@ static bool find_known(const char *name, char *path, char *looked, size_t room) 
         if (snprintf(path, PATH_ROOM, "%s/%s", place[i], name) < PATH_ROOM && data_is_dir(path))
             return true;
         size_t used = strlen(looked);
-        snprintf(looked + used, room - used, "%s%s", used ? ", " : "", path);
+        if (used + strlen(path) + 3 < room) /* a longer list would help nobody */
+            snprintf(looked + used, room - used, "%s%.1000s", used ? ", " : "", path);
     }
     return false;
 }
@@ -122,11 +117,11 @@ static lens_status open_source(lens_data *d, const char *source) {
     } else if (snprintf(path, sizeof path, "%s", source) >= PATH_ROOM ||
                (!data_is_dir(path) && !data_is_file(path))) {
         const char *near = nearest_name(source, KNOWN_NAME, LENS_COUNT(KNOWN_NAME));
-        return ctx_fail(d->ctx, LENS_NOT_FOUND,
-                        "there is no data set, folder or CSV file \"%s\"%s%s%s; known data sets are "
-                        "shapes, fashion-mnist, mnist, cifar10 and cifar100",
-                        source, near ? "; did you mean \"" : "", near ? near : "",
-                        near ? "\"?" : "");
+        return ctx_fail(
+            d->ctx, LENS_NOT_FOUND,
+            "there is no data set, folder or CSV file \"%s\"%s%s%s; known data sets are "
+            "shapes, fashion-mnist, mnist, cifar10 and cifar100",
+            source, near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "");
     }
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/') path[--end] = 0;
@@ -224,7 +219,6 @@ lens_status lens_data_open(lens_ctx *ctx, lens_data **out, const char *source,
     if (!d) return LENS_NOMEM;
     d->ctx = ctx;
     d->opts = o;
-    pthread_mutex_init(&d->lock, NULL);
     lens_status status = open_source(d, source);
     if (status == LENS_OK) status = convert(d);
     if (status == LENS_OK) status = count_classes(d);
@@ -255,7 +249,6 @@ void lens_data_free(lens_data *d) {
     ctx_free(ctx, d->problem);
     ctx_free(ctx, d->name);
     ctx_free(ctx, d->source);
-    pthread_mutex_destroy(&d->lock);
     ctx_free(ctx, d);
 }
 

@@ -9,7 +9,6 @@
 
 #include "base/base.h"
 #include <lenslet/data.h>
-#include <pthread.h>
 
 /* Samples are kept decoded in memory up to here: 256 MiB holds CIFAR as pictures (60,000 x 3,072
  * bytes = 184 MB); larger folders are decoded batch by batch. */
@@ -36,7 +35,6 @@ struct lens_data {
     size_t *per_class[LENS_SPLITS];
     char **problem;
     size_t problem_count, problem_room;
-    pthread_mutex_t lock; /* of the problem list: loader threads add to it through the consumer */
     lens_data_info info;
 };
 

@@ -279,6 +279,13 @@ static lens_status finish(lens_data *d) {
     if (!d->info.height) LENS_TRY(choose_size(d));
     size_t total = d->split[LENS_TRAIN].count + d->split[LENS_TEST].count;
     if (total && data_sample_bytes(d) <= DATA_CACHE_BYTES / total) LENS_TRY(decode_all(d));
+    const data_split *train = &d->split[LENS_TRAIN];
+    size_t i = 1;
+    while (i < train->count && train->label[i] == train->label[0]) i++;
+    if (train->count && i == train->count)
+        return ctx_fail(d->ctx, LENS_BAD_FILE,
+                        "%s: all %zu pictures for training are of one class, \"%s\"", d->source,
+                        train->count, d->class_name[train->label[0]]);
     for (int s = 0; s < LENS_SPLITS; s++)
         if (d->split[s].count == 0)
             return ctx_fail(d->ctx, LENS_BAD_FILE, "%s: no pictures are left for %s", d->source,
@@ -303,8 +310,8 @@ static lens_status gather(lens_data *d, const char *root, const names *classes, 
         if (status == LENS_OK && (others || !pictures.count)) {
             char text[512];
             if (pictures.count)
-                snprintf(text, sizeof text, "%s: %zu files are not PNG, JPEG or PNM by name", folder,
-                         others);
+                snprintf(text, sizeof text, "%s: %zu files are not PNG, JPEG or PNM by name",
+                         folder, others);
             else
                 snprintf(text, sizeof text, "%s: no pictures", folder);
             status = data_add_problem(d, text);
@@ -350,12 +357,13 @@ lens_status data_open_folder(lens_data *d, const char *folder) {
     status = list_folder(d, root, &classes, &loose, NULL);
     if (status != LENS_OK) goto done;
     if (classes.count == 0) {
-        status = ctx_fail(d->ctx, LENS_BAD_FILE,
-                          loose.count ? "%s: its %zu pictures lie side by side; expected one folder "
-                                        "per class, such as %s/cats"
-                                      : "%s: no pictures: expected one folder per class (found "
-                                        "%zu), such as %s/cats",
-                          root, loose.count, root);
+        status =
+            ctx_fail(d->ctx, LENS_BAD_FILE,
+                     loose.count ? "%s: its %zu pictures lie side by side; expected one folder "
+                                   "per class, such as %s/cats"
+                                 : "%s: no pictures: expected one folder per class (found "
+                                   "%zu), such as %s/cats",
+                     root, loose.count, root);
         goto done;
     }
     status = data_set_classes(d, (const char *const *)classes.item, classes.count);
@@ -409,8 +417,8 @@ static lens_status csv_line(lens_data *d, const char *name, size_t number, char 
                         "%s:%zu: expected \"path,label\" or \"path,label,split\"", name, number);
     int which = !split ? -1 : strcmp(split, "train") == 0 ? LENS_TRAIN : LENS_TEST;
     if (which == LENS_TEST && strcmp(split, "test") != 0)
-        return ctx_fail(d->ctx, LENS_BAD_FILE, "%s:%zu: the split is \"%s\"; expected train or test",
-                        name, number, split);
+        return ctx_fail(d->ctx, LENS_BAD_FILE,
+                        "%s:%zu: the split is \"%s\"; expected train or test", name, number, split);
     *row = (csv_row){ path, label, which };
     return LENS_OK;
 }

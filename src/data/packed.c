@@ -13,10 +13,12 @@ enum { PATH_ROOM = 4096 };
 static const char *const IDX_IMAGES[LENS_SPLITS] = { "train-images", "t10k-images" };
 static const char *const IDX_LABELS[LENS_SPLITS] = { "train-labels", "t10k-labels" };
 
-static const char *const FASHION[10] = { "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                                         "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot" };
-static const char *const CIFAR10[10] = { "airplane", "automobile", "bird", "cat", "deer",
-                                         "dog", "frog", "horse", "ship", "truck" };
+static const char *const FASHION[10] = {
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"
+};
+static const char *const CIFAR10[10] = { "airplane", "automobile", "bird",  "cat",  "deer",
+                                         "dog",      "frog",       "horse", "ship", "truck" };
 
 /* "folder/stem-idx3-ubyte", with ".gz", or with a dot before "idx3", whichever exists. */
 static bool idx_path(char *path, const char *folder, const char *stem, int rank) {
@@ -146,8 +148,8 @@ bool data_is_cifar(const char *folder) {
     return cifar_path(path, folder, "data_batch_1.bin") || cifar_path(path, folder, "train.bin");
 }
 
-static lens_status cifar_append(lens_data *d, const char *folder, const char *file,
-                                int label_bytes, lens_split which) {
+static lens_status cifar_append(lens_data *d, const char *folder, const char *file, int label_bytes,
+                                lens_split which) {
     data_split *split = &d->split[which];
     char path[PATH_ROOM], *bytes;
     size_t size, record = (size_t)label_bytes + CIFAR_PIXELS;
@@ -157,9 +159,9 @@ static lens_status cifar_append(lens_data *d, const char *folder, const char *fi
     size_t more = size / record, count = split->count + more;
     lens_status status = LENS_NOMEM;
     if (size == 0 || size % record) {
-        status = ctx_fail(d->ctx, LENS_BAD_FILE,
-                          "%s: %zu bytes are not a multiple of the record of %zu", path, size,
-                          record);
+        status =
+            ctx_fail(d->ctx, LENS_BAD_FILE, "%s: %zu bytes are not a multiple of the record of %zu",
+                     path, size, record);
         goto done;
     }
     int32_t *label = ctx_grow(d->ctx, split->label, split->count, count, sizeof *label);
@@ -172,9 +174,8 @@ static lens_status cifar_append(lens_data *d, const char *folder, const char *fi
         const uint8_t *r = (const uint8_t *)bytes + i * record;
         int k = r[label_bytes - 1];
         if (k >= d->info.classes) {
-            status = ctx_fail(d->ctx, LENS_BAD_FILE,
-                              "%s: label %d of record %zu is outside 0..%d", path, k, i,
-                              d->info.classes - 1);
+            status = ctx_fail(d->ctx, LENS_BAD_FILE, "%s: label %d of record %zu is outside 0..%d",
+                              path, k, i, d->info.classes - 1);
             goto done;
         }
         label[split->count + i] = k;

@@ -15,12 +15,12 @@ enum {
     SIDE = 28,
     COLOURS = 6,
     SHAPES = 5,
-    SAMPLES = 4,   /* per pixel and axis: coverage in sixteenths */
+    SAMPLES = 4,    /* per pixel and axis: coverage in sixteenths */
     BLOCKS = 1 << 8 /* of random numbers reserved per picture; about ten words are used */
 };
 
-static const char *const COLOUR_NAME[COLOURS] = { "red", "green", "blue", "cyan", "yellow",
-                                                  "magenta" };
+static const char *const COLOUR_NAME[COLOURS] = { "red",  "green",  "blue",
+                                                  "cyan", "yellow", "magenta" };
 static const uint8_t COLOUR[COLOURS][3] = { { 255, 0, 0 },   { 0, 255, 0 },   { 0, 0, 255 },
                                             { 0, 255, 255 }, { 255, 255, 0 }, { 255, 0, 255 } };
 
@@ -69,17 +69,17 @@ static bool on_line(int shape, double x, double y, double rx, double ry, double 
 /* The planes of one picture. `pose` gives size, proportions, place, line width and, for triangles,
  * which of the four ways the apex points. */
 static void draw(uint8_t *chw, int shape, int colour, rng *pose) {
-    double radius = 5.5 + 7.0 * (double)rng_uniform(pose);     /* 11 to 25 pixels across */
-    double stretch = 0.8 + 0.4 * (double)rng_uniform(pose);    /* height : width about 4:5 .. 5:4 */
-    double line = 1.2 + 1.0 * (double)rng_uniform(pose);       /* thinner than the smallest arm */
+    double radius = 5.5 + 7.0 * (double)rng_uniform(pose);  /* 11 to 25 pixels across */
+    double stretch = 0.8 + 0.4 * (double)rng_uniform(pose); /* height : width about 4:5 .. 5:4 */
+    double line = 1.2 + 1.0 * (double)rng_uniform(pose);    /* thinner than the smallest arm */
     double across = (double)rng_uniform(pose), down = (double)rng_uniform(pose);
     uint32_t turn = rng_below(pose, 4);
     double rx = stretch > 1 ? radius / stretch : radius;
     double ry = stretch > 1 ? radius : radius * stretch;
     double cx = rx + 0.5 + (SIDE - 1 - 2 * rx) * across; /* half a pixel of margin */
     double cy = ry + 0.5 + (SIDE - 1 - 2 * ry) * down;
-    for (int i = 0; i < SIDE; i++)
-        for (int j = 0; j < SIDE; j++) {
+    for (int i = (int)(cy - ry); i < cy + ry; i++) /* the other pixels stay black */
+        for (int j = (int)(cx - rx); j < cx + rx; j++) {
             int hits = 0;
             for (int s = 0; s < SAMPLES * SAMPLES; s++) {
                 double x = j + (s % SAMPLES + 0.5) / SAMPLES - cx;
@@ -106,9 +106,9 @@ lens_status data_open_shapes(lens_data *d, const char *labels) {
     bool both = strcmp(labels, "both") == 0, by_shape = strcmp(labels, "shape") == 0;
     if (!both && !by_shape && strcmp(labels, "colour") != 0) {
         const char *near = nearest_name(labels, KINDS, LENS_COUNT(KINDS));
-        return ctx_fail(d->ctx, LENS_NOT_FOUND,
-                        "shapes:%s: labels are colour, shape or both%s%s%s", labels,
-                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        return ctx_fail(d->ctx, LENS_NOT_FOUND, "shapes:%s: labels are colour, shape or both%s%s%s",
+                        labels, near ? "; did you mean \"" : "", near ? near : "",
+                        near ? "\"?" : "");
     }
     d->info.kind = "shapes";
     d->info.channels = 3;
@@ -123,8 +123,8 @@ lens_status data_open_shapes(lens_data *d, const char *labels) {
         }
         LENS_TRY(data_set_classes(d, names, LENS_COUNT(names)));
     } else {
-        LENS_TRY(data_set_classes(d, by_shape ? SHAPE_NAME : COLOUR_NAME,
-                                  by_shape ? SHAPES : COLOURS));
+        LENS_TRY(
+            data_set_classes(d, by_shape ? SHAPE_NAME : COLOUR_NAME, by_shape ? SHAPES : COLOURS));
     }
     static const size_t COUNT[2][LENS_SPLITS] = { { 5000, 1000 }, { 5400, 900 } };
     for (int s = 0; s < LENS_SPLITS; s++) {

@@ -61,8 +61,8 @@ static lens_status decode(source *s, idx *out, size_t cap) {
     size_t got, size = 1;
     LENS_TRY(source_read(s, head, 4, &got));
     if (got < 4)
-        return ctx_fail(s->ctx, LENS_BAD_FILE, "%s: truncated: %zu bytes are no IDX header", s->name,
-                        got);
+        return ctx_fail(s->ctx, LENS_BAD_FILE, "%s: truncated: %zu bytes are no IDX header",
+                        s->name, got);
     if (head[0] != 0 || head[1] != 0 || head[2] < 0x08 || head[2] > 0x0E || head[2] == 0x0A)
         return ctx_fail(s->ctx, LENS_BAD_FILE,
                         "%s: not IDX: it begins %02x %02x %02x %02x, expected 00 00 08 and a rank",

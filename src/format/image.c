@@ -118,8 +118,8 @@ lens_status lens_image_write(lens_ctx *ctx, const lens_image *image, const char 
     lens_status status = file_begin(ctx, &writer, path);
     if (status == LENS_OK) {
         FILE *stream = file_stream(writer);
-        if (!png) fprintf(stream, "P%c\n%d %d\n255\n", n == 1 ? '5' : '6', image->width,
-                          image->height);
+        if (!png)
+            fprintf(stream, "P%c\n%d %d\n255\n", n == 1 ? '5' : '6', image->width, image->height);
         fwrite(png ? encoded : image->pixels, 1, size, stream); /* errors surface at commit */
         status = file_commit(writer);
     }

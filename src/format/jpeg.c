@@ -5,8 +5,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "format/image.h"
-#include <jpeglib.h>
 #include <jerror.h>
+#include <jpeglib.h>
 #include <setjmp.h>
 #include <string.h>
 
@@ -182,8 +182,8 @@ lens_status jpeg_decode(lens_ctx *ctx, lens_image *out, const uint8_t *bytes, si
     size_t width = jpeg.image_width, height = jpeg.image_height;
     if (probe) {
         bool swap = orientation >= 5;
-        *image = (lens_image){ (int)(swap ? height : width), (int)(swap ? width : height),
-                               channels, NULL };
+        *image = (lens_image){ (int)(swap ? height : width), (int)(swap ? width : height), channels,
+                               NULL };
         status = LENS_OK;
         goto done;
     }

@@ -172,8 +172,9 @@ lens_status img_encode_png(lens_ctx *ctx, const lens_image *image, uint8_t **out
                                         hook_alloc, hook_free);
     if (!job.png) return ctx_nomem(ctx, 1, "a PNG writer");
     if (setjmp(png_jmpbuf(job.png))) {
-        if (!job.nomem) status = ctx_fail(ctx, LENS_BAD_ARG, "PNG of %dx%d: %s", picture->width,
-                                          picture->height, job.why);
+        if (!job.nomem)
+            status = ctx_fail(ctx, LENS_BAD_ARG, "PNG of %dx%d: %s", picture->width,
+                              picture->height, job.why);
         goto done;
     }
     job.info = png_create_info_struct(job.png);

@@ -82,10 +82,10 @@ lens_status pnm_decode(lens_ctx *ctx, lens_image *out, const uint8_t *bytes, siz
                                  : (size_t)width * (size_t)stored * (maximum > 255 ? 2 : 1);
     size_t need = raw ? row_bytes * height : samples;
     if (need > size - f.at)
-        return ctx_fail(ctx, LENS_BAD_FILE,
-                        "%s: PNM truncated: %ux%u needs %s%zu bytes after the header but %zu follow",
-                        name, (unsigned)width, (unsigned)height, raw ? "" : "at least ", need,
-                        size - f.at);
+        return ctx_fail(
+            ctx, LENS_BAD_FILE,
+            "%s: PNM truncated: %ux%u needs %s%zu bytes after the header but %zu follow", name,
+            (unsigned)width, (unsigned)height, raw ? "" : "at least ", need, size - f.at);
     uint8_t *pixels = ctx_alloc(ctx, (size_t)width * height, (size_t)channels);
     if (!pixels) return ctx_fail_prefix(ctx, LENS_NOMEM, "%s", name);
 
@@ -107,11 +107,11 @@ lens_status pnm_decode(lens_ctx *ctx, lens_image *out, const uint8_t *bytes, siz
                 else
                     s = maximum > 255 ? (uint32_t)(row[2 * i] << 8 | row[2 * i + 1]) : row[i];
                 if (status == LENS_OK && s > maximum)
-                    status = ctx_fail(ctx, LENS_BAD_FILE,
-                                      "%s: PNM sample %u at column %u, row %u exceeds the largest "
-                                      "value %u",
-                                      name, (unsigned)s, (unsigned)x, (unsigned)y,
-                                      (unsigned)maximum);
+                    status =
+                        ctx_fail(ctx, LENS_BAD_FILE,
+                                 "%s: PNM sample %u at column %u, row %u exceeds the largest "
+                                 "value %u",
+                                 name, (unsigned)s, (unsigned)x, (unsigned)y, (unsigned)maximum);
                 if (status != LENS_OK) goto done;
                 v[c] = bitmap ? (s ? 0 : 255) : (int)((s * 255 + maximum / 2) / maximum);
             }
