@@ -51,6 +51,10 @@ void ctx_free(lens_ctx *, void *);
 size_t ctx_live_bytes(const lens_ctx *);
 uint64_t ctx_alloc_calls(const lens_ctx *);
 
+/* A context for one more thread: the same allocation hook, one thread, its own message and counts.
+ * Free with lens_ctx_free before `ctx`. */
+lens_status ctx_side(lens_ctx *ctx, lens_ctx **out);
+
 struct pool;
 struct kern;
 struct pool *ctx_pool(lens_ctx *);             /* pool.h */

@@ -203,6 +203,13 @@ lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256
     return LENS_OK;
 }
 
+lens_status ctx_side(lens_ctx *ctx, lens_ctx **out) {
+    char why[256];
+    lens_ctx_opts opts = { .threads = 1, .isa = kern_name(ctx->kern), .alloc = ctx->alloc };
+    lens_status status = lens_ctx_new(out, &opts, why);
+    return status == LENS_OK ? status : ctx_fail(ctx, status, "%s", why);
+}
+
 void lens_ctx_free(lens_ctx *ctx) {
     if (!ctx) return;
     pool_free(ctx, ctx->pool);

@@ -10,11 +10,49 @@
 /* Work below this many nanoseconds runs on the caller: sharing it would save less than it costs.
  * POOL_SPIN_NS: how long an idle worker polls before it sleeps, and the caller before it sleeps
  * waiting for the last worker. CTX_HUGE_BYTES: allocations from here on are aligned to 2 MiB and
- * offered to the kernel as huge pages; four of them, so that the padding stays below a quarter. */
+ * offered to the kernel as huge pages; four of them, so that the padding stays below a quarter.
+ * OP_TASK_FLOATS: floats an element-wise task reads and writes, about 3 us at 10 GB/s: a hundred times
+ * the call of a task, and a LeNet layer of 64 pictures still falls into dozens. */
 #ifdef LENSLET_TINY
-enum { POOL_SERIAL_NS = 0, POOL_SPIN_NS = 2000, CTX_HUGE_BYTES = 1 << 20 };
+enum { POOL_SERIAL_NS = 0, POOL_SPIN_NS = 2000, CTX_HUGE_BYTES = 1 << 20, OP_TASK_FLOATS = 64 };
 #else
-enum { POOL_SERIAL_NS = 10000, POOL_SPIN_NS = 50000, CTX_HUGE_BYTES = 8 << 20 };
+enum {
+    POOL_SERIAL_NS = 10000,
+    POOL_SPIN_NS = 50000,
+    CTX_HUGE_BYTES = 8 << 20,
+    OP_TASK_FLOATS = 8192
+};
+#endif
+
+/* Convolution and dense layers. None of these changes a bit of a forward pass or an input gradient; the
+ * order in which a weight gradient is summed depends on all but GEMM_K and SPLIT_MACS.
+ *   GEMM_K          steps of k before a tile is written back: a panel of two AVX-512 vectors is then
+ *                   512*32*4 = 64 KiB, a sixteenth of L2.
+ *   PANEL_BYTES     of one task's padded input: 3/8 of a 1 MiB L2, which leaves room for the packed
+ *                   weights of a row block (14 maps * 4608 taps * 4 = 252 KiB) and the output.
+ *   FLAT_POSITIONS  most output positions of one task: bounds the scratch of flat tiles to
+ *                   28 maps * 4 KiB.
+ *   TASKS           how many pieces small work is cut into, so that up to 8 threads find some.
+ *   SPLIT_MACS      multiply-adds below which a task is not split further: about 20 us on one core.
+ *   CHUNK_BYTES     of partial weight gradients: the size of one core's L2. */
+#ifdef LENSLET_TINY
+enum {
+    TUNE_GEMM_K = 5,
+    TUNE_PANEL_BYTES = 2048,
+    TUNE_FLAT_POSITIONS = 40,
+    TUNE_TASKS = 3,
+    TUNE_SPLIT_MACS = 100,
+    TUNE_CHUNK_BYTES = 4096,
+};
+#else
+enum {
+    TUNE_GEMM_K = 512,
+    TUNE_PANEL_BYTES = 384 << 10,
+    TUNE_FLAT_POSITIONS = 1024,
+    TUNE_TASKS = 8,
+    TUNE_SPLIT_MACS = 1000000,
+    TUNE_CHUNK_BYTES = 1 << 20,
+};
 #endif
 
 #endif

@@ -150,6 +150,9 @@ struct op_kind {
     act_kind (*act_of)(const op_node *, float *slope); /* OP_IS_ACT */
     /* Values of a non-trainable parameter after lens_net_finish (fixed codes); NULL: `start`. */
     void (*fixed)(const op_node *, int param, float *value);
+    /* Puts a parameter back on what the operator allows (absent connections to 0) after an initialiser,
+     * a file or a user wrote it. Idempotent; gradients respect it by themselves. NULL: all allowed. */
+    void (*constrain)(const op_node *, int param, float *value);
 };
 
 /* All operators; ends with NULL. op_find: by name, NULL if none. */

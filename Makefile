@@ -1,0 +1,58 @@
+# The short way in: `make demo` and `make test`. Each installs what is missing (tools/setup.sh), builds
+# and runs. Everything else about building is in CMakeLists.txt and CMakePresets.json.
+# SPDX-License-Identifier: Apache-2.0
+PRESET ?= release
+BUILD = build/$(PRESET)
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: help demo test build seeds format check-format check-layers bench-peers install clean
+
+help:
+	@echo "make demo          train LeNet-5 on Fashion-MNIST, draw the pictures, classify a few images (demo/)"
+	@echo "make test          build everything and run every test"
+	@echo "make build         the program and the libraries (build/release)"
+	@echo "make seeds         which rows of the specification have a passing test"
+	@echo "make format        lay out the sources; make check-format only looks"
+	@echo "make check-layers  every include points the right way"
+	@echo "make bench-peers   lenslet beside PyTorch, interleaved (installs python3-torch)"
+	@echo "make install       to PREFIX (default /usr/local)"
+	@echo "PRESET=debug|asan|tsan|tiny|clang selects another build"
+
+demo:
+	tools/setup.sh demo
+	cmake --preset release
+	cmake --build build/release -j $(JOBS) --target lenslet_program
+	tools/demo.sh build/release/lenslet demo
+
+build:
+	tools/setup.sh build
+	cmake --preset $(PRESET)
+	cmake --build $(BUILD) -j $(JOBS)
+
+test: build
+	ctest --test-dir $(BUILD) --output-on-failure
+
+seeds: build
+	tools/seeds.sh $(BUILD)
+
+format:
+	tools/format.sh
+
+check-format:
+	tools/format.sh --check
+
+check-layers:
+	tools/check_layers.sh
+
+bench-peers:
+	tools/setup.sh peers
+	cmake --preset release
+	cmake --build build/release -j $(JOBS)
+	bench/peers.sh build/release
+
+PREFIX ?= /usr/local
+install: build
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf build

@@ -1,0 +1,143 @@
+/* net.h - the internal face of src/net: what a net, a node and a session are made of.
+ *
+ * Invariants: nodes stand in build order, which is a topological order, so every input of a node
+ * comes before it. Once `finished`, all nodes lead to the output, so the output is the last node, and
+ * shapes, options and addresses of weights never change again.
+ *
+ * Reading order: builder.c (a net grows) - finish.c (it is closed) - plan.c (who shares which memory)
+ * - session.c (running) - text.c and model.c (files).
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "op/op.h"
+
+enum {
+    NET_MAX_NODES = 8192,         /* ResNet-1001 has about 3400 */
+    NET_MAX_NAME = 200,           /* bytes of a node's name: printable ASCII without spaces */
+    NET_MAX_INPUTS = 1024,        /* of one node */
+    NET_MAX_WEIGHTS = 0x7fffffff, /* floats of a net: 8 GiB; AlexNet has 6e7, VGG-16 1.4e8 */
+    NET_ALIGN = 64,               /* bytes; a cache line and the widest vector */
+    NET_ALIGN_FLOATS = NET_ALIGN / 4,
+};
+
+struct lens_node {
+    op_node op; /* first: an op_node is a lens_node */
+    lens_net *net;
+    int index;
+    lens_node **input; /* op.inputs of them */
+    int first_param;   /* of op.params in net->param, after finish */
+    int field, jump;   /* receptive field and step, in input rows */
+    bool frozen;
+};
+
+typedef struct net_param {
+    char *name;
+    lens_node *node;
+    int slot;      /* index in node->op.param */
+    size_t offset; /* in floats from net->weights; below net->trainable_floats if trainable */
+} net_param;
+
+typedef struct net_word {
+    char *key, *value;
+} net_word;
+
+struct lens_net {
+    lens_ctx *ctx;
+    char *name;
+    lens_node **node;
+    int nodes, node_room;
+    int *names; /* hash table of names: node index or -1 */
+    int name_slots;
+    lens_node *input, *output;
+    bool finished;
+
+    lens_status error; /* the first error of a builder, LENS_OK if none */
+    char why[512];
+
+    net_param *param; /* state_dict order */
+    int params;
+    float *weights; /* trainable parameters first, both parts in state_dict order; each aligned */
+    size_t weight_floats, trainable_floats;
+    uint64_t version; /* counts changes of weights, of running statistics, and of freezing */
+    uint64_t freezes; /* counts changes of freezing */
+
+    net_word *word;
+    int words;
+};
+
+/* Appends a node; NULL on failure, with the first error kept in the net. `opts` (the kind's struct,
+ * or NULL for all defaults) is copied. A NULL input means an earlier failure: silently NULL. */
+lens_node *net_add(lens_net *, const op_kind *, const char *name, const void *opts,
+                   lens_node *const *input, int inputs);
+
+/* Keeps `status` and the context's present message as the net's first error. Returns status. */
+lens_status net_fail(lens_net *, lens_status status);
+
+/* lens_net_finish in two steps, so that a loader can compare the parameters with a file before their
+ * memory is allocated: check names the parameters and sets offsets, allocate closes the net. */
+lens_status net_check(lens_net *, lens_node *output);
+lens_status net_allocate(lens_net *);
+
+static inline const op_param *net_param_op(const net_param *p) {
+    return &p->node->op.param[p->slot];
+}
+
+/* A net from text without its weights: net_check has been passed, net_allocate is still to come. */
+lens_status net_parse(lens_ctx *, lens_net **out, const char *text, const char *where);
+
+/* ---- plan.c ---- */
+
+/* Where a buffer lies in the arena, and when it is in use. Times: forward of node i at i, backward at
+ * 2*nodes-1-i. */
+typedef struct plan_buffer {
+    size_t bytes, offset;
+    int first, last;
+} plan_buffer;
+
+enum { PLAN_NONE = -1 }; /* no such buffer */
+
+/* What forward does at a node. */
+typedef enum plan_forward {
+    PLAN_RUN,  /* the operator's forward */
+    PLAN_SKIP, /* nothing: input, alias, or fused into its producer */
+    PLAN_COPY, /* an alias kept apart */
+} plan_forward;
+
+/* How the gradient for one input of a node gets where it belongs. */
+typedef struct plan_edge {
+    bool adds; /* another consumer wrote before: add to what is there */
+    int temp; /* adds: the operator writes here first; NONE for an alias, whose gradient is added */
+} plan_edge;
+
+typedef struct plan_node {
+    plan_forward forward;
+    act_kind act; /* fused into this node */
+    float slope;
+    int value, grad, saved, cache; /* buffers; nodes that share memory have the same one */
+    plan_edge *edge;               /* one for each input */
+    bool path; /* something trainable, or a wanted input gradient, lies upstream */
+} plan_node;
+
+typedef struct memory_plan {
+    plan_node *node;
+    plan_edge *edge; /* of all nodes */
+    plan_buffer *buffer;
+    int buffers;
+    int scratch, thread_scratch, gradients; /* buffers */
+    size_t thread_stride;
+    size_t bytes;     /* of the arena */
+    bool output_kept; /* backward reads the output's value */
+} memory_plan;
+
+/* `opts` with final numbers. Free the plan with plan_free, also after a failure. */
+lens_status plan_make(memory_plan *, const lens_net *, lens_ctx *, const lens_session_opts *opts);
+void plan_free(lens_ctx *, memory_plan *);
+
+/* Places buffers so that two whose times overlap do not overlap in memory: largest first, each into
+ * the tightest gap. Returns the bytes needed, or SIZE_MAX if that overflows. work: room for 2*count
+ * pointers. */
+size_t plan_place(plan_buffer *, int count, plan_buffer **work);
+
+#endif

@@ -1,0 +1,334 @@
+/* plan.c - who shares which memory, and for how long.
+ *
+ * Time runs through one training step: forward of node i at time i, backward at 2*nodes-1-i. Every
+ * buffer is in use over [first, last]; two buffers may overlap in memory only if their times do not.
+ *
+ *     time      0      1      2      3   |   4      5      6      7
+ *     does    input  conv    relu  dense | d dense d relu d conv    -
+ *     value 0 |======================================|             conv's backward reads its input
+ *     value 1        |==============|====|======|                  relu in place of conv
+ *     grad  1                             |===========|            the same for gradients
+ *
+ * A session that is watched shares nothing and frees nothing; the algorithms stay the same, and so do
+ * the bits.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "net/net.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Placement ------------------------------------------------------------------------------ */
+
+static int larger_first(const void *left, const void *right) {
+    const plan_buffer *a = *(plan_buffer *const *)left, *b = *(plan_buffer *const *)right;
+    if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+    return a < b ? -1 : a > b;
+}
+
+size_t plan_place(plan_buffer *buffer, int count, plan_buffer **work) {
+    plan_buffer **order = work, **placed = work + count; /* placed: by offset */
+    size_t total = 0;
+    for (int i = 0; i < count; i++) {
+        size_t rounded;
+        if (!add_size(buffer[i].bytes, NET_ALIGN - 1, &rounded)) return SIZE_MAX;
+        buffer[i].bytes = rounded / NET_ALIGN * NET_ALIGN;
+        if (!add_size(total, buffer[i].bytes, &total)) return SIZE_MAX;
+        order[i] = &buffer[i];
+    }
+    /* The sum of all sizes fits, so no offset below can overflow. */
+    qsort(order, (size_t)count, sizeof *order, larger_first);
+    size_t needed = 0;
+    for (int i = 0; i < count; i++) {
+        plan_buffer *b = order[i];
+        size_t end = 0, best = SIZE_MAX, best_gap = SIZE_MAX;
+        for (int k = 0; k < i; k++) {
+            const plan_buffer *p = placed[k];
+            if (p->last < b->first || p->first > b->last) continue;
+            if (p->offset > end && p->offset - end >= b->bytes && p->offset - end < best_gap) {
+                best = end;
+                best_gap = p->offset - end;
+            }
+            if (p->offset + p->bytes > end) end = p->offset + p->bytes;
+        }
+        b->offset = best == SIZE_MAX ? end : best;
+        if (b->offset + b->bytes > needed) needed = b->offset + b->bytes;
+        int at = i;
+        for (; at > 0 && placed[at - 1]->offset > b->offset; at--) placed[at] = placed[at - 1];
+        placed[at] = b;
+    }
+    return needed;
+}
+
+/* ---- Building the plan ---------------------------------------------------------------------- */
+
+typedef struct planner {
+    memory_plan *plan;
+    const lens_net *net;
+    lens_ctx *ctx;
+    const lens_session_opts *opts;
+    int end;       /* after the last backward */
+    int *reader;   /* consumers of node i, ascending: reader[first[i]] .. reader[first[i+1]-1] */
+    int *first;    /* one per input slot, so a node that reads x twice stands there twice */
+    int *next;     /* the next node in the same value buffer, or NONE */
+    bool overflow; /* a size did not fit into size_t */
+} planner;
+
+static bool has(const planner *p, int node, unsigned flag) {
+    return (p->net->node[node]->op.kind->flags & flag) != 0;
+}
+
+/* Whether backward of `node` will run and reads what `flag` says. */
+static bool reads_back(const planner *p, int node, unsigned flag) {
+    return p->opts->train && p->plan->node[node].path && has(p, node, flag);
+}
+
+static int readers(const planner *p, int node) { return p->first[node + 1] - p->first[node]; }
+
+static int backward_time(const planner *p, int node) { return 2 * p->net->nodes - 1 - node; }
+
+static int new_buffer(planner *p, size_t bytes, int first, int last) {
+    if (!bytes) return PLAN_NONE;
+    p->plan->buffer[p->plan->buffers] =
+        (plan_buffer){ .bytes = bytes, .first = first, .last = last };
+    return p->plan->buffers++;
+}
+
+static void extend(planner *p, int buffer, int time) {
+    if (buffer != PLAN_NONE && p->plan->buffer[buffer].last < time)
+        p->plan->buffer[buffer].last = time;
+}
+
+/* A node's value or gradient for the whole batch, with slack. */
+static int new_activation(planner *p, int node, int first) {
+    size_t bytes = 0;
+    bool fits = mul_size(shape_count(p->net->node[node]->op.out), (size_t)p->opts->batch, &bytes) &&
+                add_size(bytes, LENS_SLACK, &bytes) && mul_size(bytes, sizeof(float), &bytes);
+    if (!fits) p->overflow = true;
+    return new_buffer(p, bytes, first, p->opts->watch ? p->end : first);
+}
+
+static void find_readers(planner *p) {
+    const lens_net *net = p->net;
+    for (int i = 0; i < net->nodes; i++)
+        for (int k = 0; k < net->node[i]->op.inputs; k++)
+            p->first[net->node[i]->input[k]->index + 1]++;
+    for (int i = 0; i < net->nodes; i++) p->first[i + 1] += p->first[i];
+    /* Filling moves each first[i] to the end of its list, which is where first[i+1] belongs. */
+    for (int i = 0; i < net->nodes; i++)
+        for (int k = 0; k < net->node[i]->op.inputs; k++)
+            p->reader[p->first[net->node[i]->input[k]->index]++] = i;
+    for (int i = net->nodes; i > 0; i--) p->first[i] = p->first[i - 1];
+    p->first[0] = 0;
+}
+
+/* Freezing is left out on purpose: a session must stay right when a node thaws. */
+static void find_paths(planner *p) {
+    for (int i = 0; i < p->net->nodes; i++) {
+        const lens_node *node = p->net->node[i];
+        bool path = node == p->net->input && p->opts->input_grad;
+        for (int k = 0; k < node->op.params; k++) path |= node->op.param[k].trainable;
+        for (int k = 0; k < node->op.inputs; k++) path |= p->plan->node[node->input[k]->index].path;
+        p->plan->node[i].path = path && p->opts->train;
+    }
+}
+
+/* Whether node i may overwrite the memory of its first input: everyone else who reads it, under any
+ * name, has read it before i runs, and no backward reads it. */
+static bool may_overwrite(const planner *p, int i) {
+    const lens_node *node = p->net->node[i];
+    int source = node->input[0]->index, buffer = p->plan->node[source].value;
+    if (p->opts->watch || buffer == p->plan->node[p->net->input->index].value) return false;
+    if (shape_count(node->op.out) != shape_count(node->op.in[0])) return false;
+    if (reads_back(p, i, OP_NEEDS_X)) return false;
+    /* Members are linked from the owner, the first node of the buffer. */
+    int owner = source;
+    while (owner > 0 && p->net->node[owner]->op.inputs &&
+           p->plan->node[p->net->node[owner]->input[0]->index].value == buffer)
+        owner = p->net->node[owner]->input[0]->index;
+    for (int member = owner; member != PLAN_NONE; member = p->next[member]) {
+        if (reads_back(p, member, OP_NEEDS_Y)) return false;
+        for (int r = p->first[member]; r < p->first[member + 1]; r++) {
+            int reader = p->reader[r];
+            if (reader == i) continue;
+            if (reader > i || reads_back(p, reader, OP_NEEDS_X)) return false;
+        }
+    }
+    return true;
+}
+
+/* An activation is applied by the operator before it where that operator can and nobody else wants
+ * the value in between. */
+static bool may_fuse(const planner *p, int i) {
+    const lens_node *node = p->net->node[i];
+    if (!has(p, i, OP_IS_ACT) || p->opts->watch) return false;
+    int source = node->input[0]->index;
+    return has(p, source, OP_FUSES_ACT) && readers(p, source) == 1 &&
+           p->plan->node[source].act == ACT_NONE && !reads_back(p, source, OP_NEEDS_Y) &&
+           !reads_back(p, i, OP_NEEDS_X);
+}
+
+static void share_value(planner *p, int i) {
+    int source = p->net->node[i]->input[0]->index;
+    p->plan->node[i].value = p->plan->node[source].value;
+    int last = source;
+    while (p->next[last] != PLAN_NONE) last = p->next[last];
+    p->next[last] = i;
+}
+
+static void plan_values(planner *p) {
+    const lens_net *net = p->net;
+    for (int i = 0; i < net->nodes; i++) {
+        plan_node *node = &p->plan->node[i];
+        const op_kind *kind = net->node[i]->op.kind;
+        p->next[i] = PLAN_NONE;
+        if (!net->node[i]->op.inputs) {
+            node->forward = PLAN_SKIP;
+            node->value = new_activation(p, i, 0);
+        } else if (has(p, i, OP_ALIAS)) {
+            assert(shape_count(net->node[i]->op.out) == shape_count(net->node[i]->op.in[0]));
+            node->forward = p->opts->watch ? PLAN_COPY : PLAN_SKIP;
+            if (p->opts->watch)
+                node->value = new_activation(p, i, i);
+            else
+                share_value(p, i);
+        } else if (may_fuse(p, i)) {
+            plan_node *source = &p->plan->node[net->node[i]->input[0]->index];
+            source->act = kind->act_of(&net->node[i]->op, &source->slope);
+            node->forward = PLAN_SKIP;
+            share_value(p, i);
+        } else if (has(p, i, OP_INPLACE) && may_overwrite(p, i)) {
+            share_value(p, i);
+        } else {
+            node->value = new_activation(p, i, i);
+        }
+    }
+    int output = net->output->index, kept = p->plan->node[output].value;
+    for (int i = 0; i < net->nodes; i++) {
+        int value = p->plan->node[i].value;
+        bool back = reads_back(p, i, OP_NEEDS_Y);
+        extend(p, value, i);
+        if (back) extend(p, value, backward_time(p, i));
+        for (int r = p->first[i]; r < p->first[i + 1]; r++) {
+            bool reader_back = reads_back(p, p->reader[r], OP_NEEDS_X);
+            extend(p, value, reader_back ? backward_time(p, p->reader[r]) : p->reader[r]);
+            back |= reader_back;
+        }
+        p->plan->output_kept |= back && value == kept;
+    }
+    /* The caller reads the output between forward and backward, and may hand it back as dy. */
+    if (p->opts->train) extend(p, kept, backward_time(p, output));
+}
+
+/* In the order of backward: the first consumer that comes writes a gradient, later ones add. */
+static void plan_gradients(planner *p) {
+    const lens_net *net = p->net;
+    int output = net->output->index;
+    if (!p->plan->node[output].path) return;
+    p->plan->node[output].grad = new_activation(p, output, backward_time(p, output));
+    for (int i = output; i >= 0; i--) {
+        plan_node *node = &p->plan->node[i];
+        if (!node->path) continue;
+        int time = backward_time(p, i);
+        extend(p, node->grad, time);
+        for (int k = 0; k < net->node[i]->op.inputs; k++) {
+            int source = net->node[i]->input[k]->index;
+            plan_node *x = &p->plan->node[source];
+            if (!x->path) continue;
+            if (x->grad != PLAN_NONE) {
+                node->edge[k].adds = true;
+                if (!has(p, i, OP_ALIAS)) node->edge[k].temp = new_activation(p, source, time);
+            } else if (!p->opts->watch && k == 0 && has(p, i, OP_ALIAS | OP_INPLACE) &&
+                       shape_count(net->node[i]->op.out) == shape_count(net->node[i]->op.in[0])) {
+                x->grad = node->grad;
+            } else {
+                x->grad = new_activation(p, source, time);
+            }
+        }
+    }
+    if (p->opts->input_grad) extend(p, p->plan->node[net->input->index].grad, p->end);
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static void plan_work(planner *p) {
+    const lens_net *net = p->net;
+    const struct kern *kern = ctx_kern(p->ctx);
+    int threads = lens_ctx_threads(p->ctx);
+    size_t scratch = 0, thread_scratch = 0;
+    for (int i = 0; i < net->nodes; i++) {
+        const op_node *op = &net->node[i]->op;
+        op_plan work = { 0 };
+        if (op->kind->plan)
+            op->kind->plan(op, kern, threads, p->opts->batch, p->opts->train, &work);
+        if (p->opts->train)
+            p->plan->node[i].saved = new_buffer(p, work.saved, i, backward_time(p, i));
+        p->plan->node[i].cache = new_buffer(p, work.cache, 0, p->end);
+        scratch = larger(scratch, work.scratch);
+        thread_scratch = larger(thread_scratch, work.thread_scratch);
+    }
+    /* Two cache lines: the second is prefetched along with the first, so threads keep clear of it. */
+    enum { STRIDE = 2 * NET_ALIGN };
+    size_t stride = 0, all = 0;
+    if (!add_size(thread_scratch, STRIDE - 1, &stride) ||
+        !mul_size(stride / STRIDE * STRIDE, (size_t)threads, &all))
+        p->overflow = true;
+    p->plan->thread_stride = stride / STRIDE * STRIDE;
+    p->plan->scratch = new_buffer(p, scratch, 0, p->end);
+    p->plan->thread_scratch = new_buffer(p, all, 0, p->end);
+    if (p->opts->train)
+        p->plan->gradients = new_buffer(p, net->trainable_floats * sizeof(float), 0, p->end);
+}
+
+lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
+                      const lens_session_opts *opts) {
+    size_t nodes = (size_t)net->nodes, edges = 0;
+    for (int i = 0; i < net->nodes; i++) edges += (size_t)net->node[i]->op.inputs;
+    planner p = { .plan = plan, .net = net, .ctx = ctx, .opts = opts, .end = 2 * net->nodes };
+    lens_status status = LENS_NOMEM;
+    plan_buffer **work = NULL;
+    *plan =
+        (memory_plan){ .scratch = PLAN_NONE, .thread_scratch = PLAN_NONE, .gradients = PLAN_NONE };
+
+    /* Of each node value, gradient, saved and cache; of each edge a temporary; three for all. */
+    size_t most = 4 * nodes + edges + 3;
+    plan->node = ctx_alloc(ctx, nodes, sizeof *plan->node);
+    plan->edge = ctx_alloc(ctx, edges + 1, sizeof *plan->edge);
+    plan->buffer = ctx_alloc(ctx, most, sizeof *plan->buffer);
+    p.reader = ctx_alloc(ctx, edges + 1, sizeof *p.reader);
+    p.first = ctx_alloc(ctx, nodes + 1, sizeof *p.first);
+    p.next = ctx_alloc(ctx, nodes, sizeof *p.next);
+    work = ctx_alloc(ctx, 2 * most, sizeof *work);
+    if (!plan->node || !plan->edge || !plan->buffer || !p.reader || !p.first || !p.next || !work)
+        goto done;
+
+    plan_edge *edge = plan->edge;
+    for (size_t i = 0; i < edges; i++) edge[i].temp = PLAN_NONE;
+    for (int i = 0; i < net->nodes; i++) {
+        plan->node[i].value = plan->node[i].grad = PLAN_NONE;
+        plan->node[i].saved = plan->node[i].cache = PLAN_NONE;
+        plan->node[i].edge = edge;
+        edge += net->node[i]->op.inputs;
+    }
+    find_readers(&p);
+    find_paths(&p);
+    plan_values(&p);
+    plan_gradients(&p);
+    plan_work(&p);
+    plan->bytes = p.overflow ? SIZE_MAX : plan_place(plan->buffer, plan->buffers, work);
+    status = LENS_OK;
+    if (plan->bytes == SIZE_MAX) status = ctx_nomem(ctx, SIZE_MAX, "the arena of a session");
+done:
+    ctx_free(ctx, p.reader);
+    ctx_free(ctx, p.first);
+    ctx_free(ctx, p.next);
+    ctx_free(ctx, work);
+    return status;
+}
+
+void plan_free(lens_ctx *ctx, memory_plan *plan) {
+    ctx_free(ctx, plan->node);
+    ctx_free(ctx, plan->edge);
+    ctx_free(ctx, plan->buffer);
+}
