@@ -59,7 +59,7 @@ static lens_status read_descr(npy *f) {
     size_t length;
     LENS_TRY(word(f, &text, &length));
     for (size_t i = 0; i < LENS_COUNT(KNOWN); i++) {
-        if (length != 3 || memcmp(text + 1, KNOWN[i], 2) != 0 || !strchr("<>|=", *text)) continue;
+        if (length != 3 || memcmp(text + 1, KNOWN[i], 2) != 0 || !memchr("<>|=", *text, 4)) continue;
         f->kind = text[1];
         f->size = (size_t)(text[2] - '0');
         f->big = *text == '>';
@@ -153,6 +153,7 @@ static float element(const npy *f, const uint8_t *p) {
 
 /* Element i in C order of the array is element `at` of the file. */
 static void convert(const npy *f, const uint8_t *data, float *out, size_t count) {
+    if (count == 0) return; /* the other dimensions may be anything */
     int64_t index[LENS_MAX_RANK] = { 0 }, stride[LENS_MAX_RANK] = { 0 }, step = 1, at = 0;
     for (int d = 0; d < f->rank; d++) {
         stride[d] = step;
