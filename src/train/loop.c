@@ -163,9 +163,10 @@ static lens_status make_recipe(run *r) {
     const lens_optim_opts *m = optim_settings(r->optim);
     const lens_loss *loss = &r->o.loss;
     uint64_t data_hash, weights_hash = 0;
-    char *text, *frozen = ctx_strdup(ctx, "");
+    char *text;
     LENS_TRY(lens_data_hash(r->data, &data_hash));
     LENS_TRY(lens_net_text(r->net, &text));
+    char *frozen = ctx_strdup(ctx, "");
     uint64_t net_hash = XXH3_64bits(text, strlen(text));
     lens_free(ctx, text);
     if (loss->class_weights)
