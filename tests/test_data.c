@@ -656,6 +656,119 @@ static void augmentation(void **state) {
     lens_data_free(d);
 }
 
+/* A set too large to keep decoded: the pictures are read batch by batch, by the loader's threads. A
+ * broken one is an error that names it, or makes its batch smaller. */
+static void decoded_when_asked(void **state) {
+    (void)state;
+    enum { ROWS = 2000, SIDE = 256 }; /* 393 MB decoded */
+    static char list[ROWS * 32];
+    size_t at = 0;
+    make_folder("lazy");
+    picture("lazy/a.png", 4, 4, 40);
+    picture("lazy/b.png", 8, 4, 80);
+    save(in_dir("lazy/broken.png"), "\x89PNG\r\n\x1a\nnothing", 15);
+    for (int i = 0; i < ROWS; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s,%c,%s\n",
+                               i == 5  ? "broken.png"
+                               : i % 2 ? "b.png"
+                                       : "a.png",
+                               i % 2 ? 'b' : 'a', i < ROWS - 1 ? "train" : "test");
+    save(in_dir("lazy/list.csv"), list, at);
+    for (int skip = 0; skip < 2; skip++) {
+        lens_data_opts opts = { .height = SIDE, .skip_bad = skip };
+        lens_data *d = open_ok(in_dir("lazy/list.csv"), &opts);
+        for (int workers = 0; workers <= 2; workers++) {
+            lens_loader *l;
+            lens_batch b;
+            lens_loader_opts o = { .workers = workers };
+            assert_ok(ctx, lens_loader_new(ctx, &l, d, LENS_TRAIN, 4, &o));
+            for (int round = 0; round < 2; round++) {
+                assert_ok(ctx, lens_loader_epoch(l, 0, 0));
+                assert_ok(ctx, lens_loader_next(l, &b));
+                assert_int_equal(b.n, 4);
+                for (int i = 0; i < 4; i++) {
+                    size_t count = 3 * SIDE * SIDE;
+                    for (size_t k = 0; k < count; k++)
+                        assert_true(b.images.data[(size_t)i * count + k] ==
+                                    (float)(i % 2 ? 80 : 40) / 255.0f);
+                }
+                if (!skip) {
+                    assert_fails(ctx, LENS_BAD_FILE, "broken.png", lens_loader_next(l, &b));
+                } else {
+                    static const uint32_t LEFT[3] = { 4, 6, 7 };
+                    assert_ok(ctx, lens_loader_next(l, &b));
+                    assert_int_equal(b.n, 3);
+                    assert_memory_equal(b.index, LEFT, sizeof LEFT);
+                    assert_int_equal(b.labels[1], 0);
+                }
+                assert_ok(ctx, lens_loader_next(l, &b));
+                assert_int_equal(b.index[0], 8);
+            }
+            lens_loader_free(l);
+        }
+        assert_int_equal(lens_data_describe(d)->problems, skip);
+        if (skip) assert_non_null(strstr(lens_data_describe(d)->problem[0], "broken.png"));
+        static float x[3 * SIDE * SIDE];
+        assert_fails(ctx, LENS_BAD_FILE, "broken.png", lens_data_get(d, LENS_TRAIN, 5, x, NULL));
+        lens_data_free(d);
+    }
+}
+
+/* The n-th allocation fails, for every n: opening a folder and loading from it. */
+static long countdown;
+static void *failing(void *user, void *ptr, size_t old_size, size_t new_size) {
+    (void)user, (void)old_size;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return countdown-- == 0 ? NULL : realloc(ptr, new_size);
+}
+
+static void out_of_memory(void **state) {
+    (void)state;
+    make_folder("poor");
+    for (int k = 0; k < 2; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "poor/%c", 'a' + k);
+        make_folder(name);
+        for (int i = 0; i < 3; i++) {
+            snprintf(name, sizeof name, "poor/%c/%d.%s", 'a' + k, i, k ? "ppm" : "png");
+            picture(name, 3, 3 + k, i);
+        }
+    }
+    idx_folder("poor_idx");
+    static const char *const SOURCE[] = { "poor", "poor_idx" };
+    for (int s = 0; s < 2; s++) {
+        bool done = false;
+        for (long n = 0; !done && n < 2000; n++) {
+            lens_ctx *poor = NULL;
+            lens_ctx_opts opts = { .threads = 1, .alloc = { failing, NULL } };
+            lens_data *d = NULL;
+            lens_loader *l = NULL;
+            lens_batch b;
+            float mean[3], std[3];
+            countdown = 1000000;
+            assert_int_equal(lens_ctx_new(&poor, &opts, NULL), LENS_OK);
+            size_t fresh = ctx_live_bytes(poor);
+            countdown = n;
+            lens_status status = lens_data_open(poor, &d, in_dir(SOURCE[s]), NULL);
+            if (status == LENS_OK) status = lens_data_mean_std(d, mean, std);
+            if (status == LENS_OK) status = lens_loader_new(poor, &l, d, LENS_TRAIN, 2, NULL);
+            if (status == LENS_OK) status = lens_loader_epoch(l, 0, 0);
+            if (status == LENS_OK) status = lens_loader_next(l, &b);
+            countdown = 1000000;
+            done = status == LENS_OK;
+            if (!done && status != LENS_NOMEM) fail_msg("allocation %ld: %s", n, lens_why(poor));
+            lens_loader_free(l);
+            lens_data_free(d);
+            assert_int_equal(ctx_live_bytes(poor), fresh);
+            lens_ctx_free(poor);
+        }
+        assert_true(done);
+    }
+}
+
 static void steady_state(void **state) {
     (void)state;
     lens_data *d = open_ok("shapes", NULL);
@@ -689,7 +802,9 @@ int main(void) {
         T("loader: the same batches for any number of workers", loader_workers),
         T("loader: every sample once, normalised, resumed anywhere", loader_content),
         T("loader: mirror, crop and shift against their definition", augmentation),
+        T("loader: large sets are decoded when asked; a broken picture", decoded_when_asked),
         T("loader: an epoch allocates nothing", steady_state),
+        T("data: the n-th allocation fails", out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
