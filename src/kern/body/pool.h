@@ -1,0 +1,210 @@
+/* pool.h - slots `max_pool`, `sum_pool` and their backward passes, one plane.
+ *
+ * Parameter: the vocabulary of vec.h.
+ *
+ * The 2x2 windows at stride 2 without padding of LeNet and VGG have a vector form: even and odd
+ * columns of two rows are the four cells of V_LANES windows. All else is plain C: a window is cut to
+ * the plane first, so that padding and ceil mode need no case of their own. Both forms add the
+ * cells of a window in row-major order and give the same bits.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+
+/* Windows two by two, edge to edge, all inside the plane. */
+static bool pool_is_quad(const pool_job *job) {
+    return job->kh == 2 && job->kw == 2 && job->sh == 2 && job->sw == 2 && job->pt == 0 &&
+           job->pl == 0 && 2 * job->oh <= job->h && 2 * job->ow <= job->w;
+}
+
+/* The part of a window inside the plane: rows y0..y1-1, columns x0..x1-1; its first cell is the
+ * window's cell (y0 - top, x0 - left). */
+typedef struct pool_window {
+    int top, left, y0, y1, x0, x1;
+} pool_window;
+
+static pool_window pool_window_at(const pool_job *job, int oy, int ox) {
+    pool_window r;
+    r.top = oy * job->sh - job->pt;
+    r.left = ox * job->sw - job->pl;
+    r.y0 = r.top > 0 ? r.top : 0;
+    r.x0 = r.left > 0 ? r.left : 0;
+    r.y1 = r.top + job->kh < job->h ? r.top + job->kh : job->h;
+    r.x1 = r.left + job->kw < job->w ? r.left + job->kw : job->w;
+    return r;
+}
+
+/* The four cells of `count` <= V_LANES windows whose upper row starts at x. */
+typedef struct pool_quad {
+    vf cell[4];
+} pool_quad;
+
+V_INLINE pool_quad pool_quad_load(const float *x, int w, int count) {
+    vf a, b, c, d;
+    if (count == V_LANES) {
+        a = v_load(x), b = v_load(x + V_LANES);
+        c = v_load(x + w), d = v_load(x + w + V_LANES);
+    } else {
+        const vm lo = v_first(2 * count), hi = v_first(2 * count - V_LANES);
+        a = v_load_some(x, lo), b = v_load_some(x + V_LANES, hi);
+        c = v_load_some(x + w, lo), d = v_load_some(x + w + V_LANES, hi);
+    }
+    return (pool_quad){ { v_even(a, b), v_odd(a, b), v_even(c, d), v_odd(c, d) } };
+}
+
+V_INLINE void pool_quad_store(pool_quad q, float *x, int w, int count) {
+    const vf a = v_zip_lo(q.cell[0], q.cell[1]), b = v_zip_hi(q.cell[0], q.cell[1]);
+    const vf c = v_zip_lo(q.cell[2], q.cell[3]), d = v_zip_hi(q.cell[2], q.cell[3]);
+    if (count == V_LANES) {
+        v_store(x, a), v_store(x + V_LANES, b);
+        v_store(x + w, c), v_store(x + w + V_LANES, d);
+    } else {
+        const vm lo = v_first(2 * count), hi = v_first(2 * count - V_LANES);
+        v_store_some(x, lo, a), v_store_some(x + V_LANES, hi, b);
+        v_store_some(x + w, lo, c), v_store_some(x + w + V_LANES, hi, d);
+    }
+}
+
+V_INLINE void pool_store(float *y, int count, vf x) {
+    if (count == V_LANES)
+        v_store(y, x);
+    else
+        v_store_some(y, v_first(count), x);
+}
+
+V_INLINE vf pool_load(const float *y, int count) {
+    return count == V_LANES ? v_load(y) : v_load_some(y, v_first(count));
+}
+
+static void max_pool_quads(const pool_job *job, const float *x, float *y, uint8_t *switches) {
+    for (int oy = 0; oy < job->oh; oy++) {
+        for (int ox = 0; ox < job->ow; ox += V_LANES) {
+            const int count = job->ow - ox < V_LANES ? job->ow - ox : V_LANES;
+            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+            const pool_quad q =
+                pool_quad_load(x + (ptrdiff_t)2 * oy * job->w + 2 * ox, job->w, count);
+            vf max = q.cell[0], which = v_set1_bits(0);
+            V_UNROLL for (int i = 1; i < 4; i++) {
+                const vm above = v_above(q.cell[i], max);
+                max = v_select(above, q.cell[i], max);
+                which = v_select(above, v_set1_bits(i), which);
+            }
+            pool_store(y + at, count, max);
+            if (switches) v_store_bytes(switches + at, count, which);
+        }
+    }
+}
+
+static void max_pool(const pool_job *job, const float *x, float *y, uint8_t *switches) {
+    if (pool_is_quad(job)) {
+        max_pool_quads(job, x, y, switches);
+        return;
+    }
+    for (int oy = 0; oy < job->oh; oy++) {
+        for (int ox = 0; ox < job->ow; ox++) {
+            const pool_window r = pool_window_at(job, oy, ox);
+            float max = x[(ptrdiff_t)r.y0 * job->w + r.x0];
+            int which = (r.y0 - r.top) * job->kw + (r.x0 - r.left);
+            for (int iy = r.y0; iy < r.y1; iy++) {
+                const float *row = x + (ptrdiff_t)iy * job->w;
+                for (int ix = r.x0; ix < r.x1; ix++)
+                    if (row[ix] > max || (row[ix] != row[ix] && max == max)) {
+                        max = row[ix];
+                        which = (iy - r.top) * job->kw + (ix - r.left);
+                    }
+            }
+            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+            y[at] = max;
+            if (switches) switches[at] = (uint8_t)which;
+        }
+    }
+}
+
+/* Cells of the plane that no quad covers: the last column or row of an odd plane, or more. */
+static void pool_clear_rest(const pool_job *job, float *dx) {
+    if (2 * job->oh < job->h || 2 * job->ow < job->w)
+        memset(dx, 0, (size_t)job->h * (size_t)job->w * sizeof *dx);
+}
+
+static void max_pool_back(const pool_job *job, const float *dy, const uint8_t *switches,
+                          float *dx) {
+    if (pool_is_quad(job)) {
+        pool_clear_rest(job, dx);
+        for (int oy = 0; oy < job->oh; oy++) {
+            for (int ox = 0; ox < job->ow; ox += V_LANES) {
+                const int count = job->ow - ox < V_LANES ? job->ow - ox : V_LANES;
+                const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+                const vf d = pool_load(dy + at, count), which = v_load_bytes(switches + at, count);
+                pool_quad q;
+                V_UNROLL for (int i = 0; i < 4; i++) q.cell[i] =
+                    v_select(v_same_bits(which, v_set1_bits(i)), d, v_zero());
+                pool_quad_store(q, dx + (ptrdiff_t)2 * oy * job->w + 2 * ox, job->w, count);
+            }
+        }
+        return;
+    }
+    if (job->h <= 0 || job->w <= 0) return;
+    memset(dx, 0, (size_t)job->h * (size_t)job->w * sizeof *dx);
+    for (int oy = 0; oy < job->oh; oy++) {
+        for (int ox = 0; ox < job->ow; ox++) {
+            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+            const int iy = oy * job->sh - job->pt + switches[at] / job->kw;
+            const int ix = ox * job->sw - job->pl + switches[at] % job->kw;
+            dx[(ptrdiff_t)iy * job->w + ix] += dy[at];
+        }
+    }
+}
+
+static void sum_pool(const pool_job *job, const float *x, const float *scale, float *y) {
+    if (pool_is_quad(job)) {
+        for (int oy = 0; oy < job->oh; oy++) {
+            for (int ox = 0; ox < job->ow; ox += V_LANES) {
+                const int count = job->ow - ox < V_LANES ? job->ow - ox : V_LANES;
+                const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+                const pool_quad q =
+                    pool_quad_load(x + (ptrdiff_t)2 * oy * job->w + 2 * ox, job->w, count);
+                vf s = q.cell[0];
+                V_UNROLL for (int i = 1; i < 4; i++) s = v_add(s, q.cell[i]);
+                if (scale) s = v_mul(s, pool_load(scale + at, count));
+                pool_store(y + at, count, s);
+            }
+        }
+        return;
+    }
+    for (int oy = 0; oy < job->oh; oy++) {
+        for (int ox = 0; ox < job->ow; ox++) {
+            const pool_window r = pool_window_at(job, oy, ox);
+            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+            float s = 0;
+            for (int iy = r.y0; iy < r.y1; iy++)
+                for (int ix = r.x0; ix < r.x1; ix++) s += x[(ptrdiff_t)iy * job->w + ix];
+            y[at] = scale ? scale[at] * s : s;
+        }
+    }
+}
+
+static void sum_pool_back(const pool_job *job, const float *dy, const float *scale, float *dx) {
+    if (pool_is_quad(job)) {
+        pool_clear_rest(job, dx);
+        for (int oy = 0; oy < job->oh; oy++) {
+            for (int ox = 0; ox < job->ow; ox += V_LANES) {
+                const int count = job->ow - ox < V_LANES ? job->ow - ox : V_LANES;
+                const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+                vf d = pool_load(dy + at, count);
+                if (scale) d = v_mul(d, pool_load(scale + at, count));
+                pool_quad_store((pool_quad){ { d, d, d, d } },
+                                dx + (ptrdiff_t)2 * oy * job->w + 2 * ox, job->w, count);
+            }
+        }
+        return;
+    }
+    if (job->h <= 0 || job->w <= 0) return;
+    memset(dx, 0, (size_t)job->h * (size_t)job->w * sizeof *dx);
+    for (int oy = 0; oy < job->oh; oy++) {
+        for (int ox = 0; ox < job->ow; ox++) {
+            const pool_window r = pool_window_at(job, oy, ox);
+            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+            const float d = scale ? scale[at] * dy[at] : dy[at];
+            for (int iy = r.y0; iy < r.y1; iy++)
+                for (int ix = r.x0; ix < r.x1; ix++) dx[(ptrdiff_t)iy * job->w + ix] += d;
+        }
+    }
+}

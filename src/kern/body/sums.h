@@ -1,0 +1,64 @@
+/* sums.h - slots that turn an array into a few numbers.
+ *
+ * Parameter: the vocabulary of vec.h.
+ *
+ * Order of every sum: element i goes to partial sum i % V_LANES, in double, in the order of i; then
+ * vd_sum folds the partial sums pairwise. A last, partial vector adds exact zeros.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+
+static double sum(size_t n, const float *x) {
+    vd s = vd_zero();
+    size_t i = 0;
+    for (; n - i >= V_LANES; i += V_LANES) s = vd_add(s, v_wide(v_load(x + i)));
+    if (i < n) s = vd_add(s, v_wide(v_load_some(x + i, v_first((ptrdiff_t)(n - i)))));
+    return vd_sum(s);
+}
+
+static void moments(size_t n, const float *x, float shift, double *sum_out, double *squares) {
+    const vd s = vd_set1(shift);
+    vd s1 = vd_zero(), s2 = vd_zero();
+    size_t i = 0;
+    for (; n - i >= V_LANES; i += V_LANES) {
+        const vd d = vd_sub(v_wide(v_load(x + i)), s);
+        s1 = vd_add(s1, d);
+        s2 = vd_fma(d, d, s2);
+    }
+    if (i < n) { /* lanes past the end hold the shift: their difference is 0 */
+        const vm m = v_first((ptrdiff_t)(n - i));
+        const vd d = vd_sub(v_wide(v_select(m, v_load_some(x + i, m), v_set1(shift))), s);
+        s1 = vd_add(s1, d);
+        s2 = vd_fma(d, d, s2);
+    }
+    *sum_out = vd_sum(s1);
+    *squares = vd_sum(s2);
+}
+
+static void norm_back_sums(size_t n, const float *dy, const float *x, float mean, double *dy_sum,
+                           double *dyx_sum) {
+    const vd s = vd_set1(mean);
+    vd s1 = vd_zero(), s2 = vd_zero();
+    size_t i = 0;
+    for (; n - i >= V_LANES; i += V_LANES) {
+        const vd d = v_wide(v_load(dy + i));
+        s1 = vd_add(s1, d);
+        s2 = vd_fma(d, vd_sub(v_wide(v_load(x + i)), s), s2);
+    }
+    if (i < n) {
+        const vm m = v_first((ptrdiff_t)(n - i));
+        const vd d = v_wide(v_load_some(dy + i, m));
+        s1 = vd_add(s1, d);
+        s2 = vd_fma(d, vd_sub(v_wide(v_load_some(x + i, m)), s), s2);
+    }
+    *dy_sum = vd_sum(s1);
+    *dyx_sum = vd_sum(s2);
+}
+
+/* x*0 is 0 for a finite x, else NaN, and NaN stays in the sum. */
+static bool all_finite(size_t n, const float *x) {
+    vf s = v_zero();
+    size_t i = 0;
+    for (; n - i >= V_LANES; i += V_LANES) s = v_fma(v_load(x + i), v_zero(), s);
+    if (i < n) s = v_fma(v_load_some(x + i, v_first((ptrdiff_t)(n - i))), v_zero(), s);
+    return v_sum(s) == 0;
+}

@@ -1,0 +1,53 @@
+/* transpose.h - slot `transpose`: V_LANES x V_LANES blocks in registers.
+ *
+ * Parameter: the vocabulary of vec.h.
+ *
+ * A perfect shuffle of the rows (row i zipped with row i + V_LANES/2), done log2(V_LANES) times,
+ * rotates the bits of (row, column) until row and column have changed places.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+
+V_INLINE void transpose_shuffle(const vf *in, vf *out) {
+    V_UNROLL for (int i = 0; i < V_LANES / 2; i++) {
+        out[2 * i] = v_zip_lo(in[i], in[i + V_LANES / 2]);
+        out[2 * i + 1] = v_zip_hi(in[i], in[i + V_LANES / 2]);
+    }
+}
+
+/* A block of rows x columns, each at most V_LANES. `whole`: both are V_LANES. */
+V_INLINE void transpose_block(const bool whole, int rows, int columns, const float *src,
+                              ptrdiff_t src_r, float *dst, ptrdiff_t dst_c) {
+    vf x[V_LANES], y[V_LANES];
+    const vm in = v_first(columns), out = v_first(rows);
+    V_UNROLL for (int r = 0; r < V_LANES; r++) x[r] = whole      ? v_load(src + r * src_r)
+                                                      : r < rows ? v_load_some(src + r * src_r, in)
+                                                                 : v_zero();
+    transpose_shuffle(x, y);
+    transpose_shuffle(y, x);
+    if (V_LANES >= 8) {
+        transpose_shuffle(x, y);
+        if (V_LANES >= 16)
+            transpose_shuffle(y, x);
+        else
+            V_UNROLL for (int c = 0; c < V_LANES; c++) x[c] = y[c];
+    }
+    V_UNROLL for (int c = 0; c < V_LANES; c++) {
+        if (whole)
+            v_store(dst + c * dst_c, x[c]);
+        else if (c < columns)
+            v_store_some(dst + c * dst_c, out, x[c]);
+    }
+}
+
+static void transpose(int rows, int columns, const float *src, ptrdiff_t src_r, float *dst,
+                      ptrdiff_t dst_c) {
+    for (int c = 0; c < columns; c += V_LANES)
+        for (int r = 0; r < rows; r += V_LANES) {
+            const float *from = src + r * src_r + c;
+            float *to = dst + c * dst_c + r;
+            if (rows - r >= V_LANES && columns - c >= V_LANES)
+                transpose_block(true, V_LANES, V_LANES, from, src_r, to, dst_c);
+            else
+                transpose_block(false, rows - r, columns - c, from, src_r, to, dst_c);
+        }
+}

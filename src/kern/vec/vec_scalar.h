@@ -1,0 +1,92 @@
+/* vec_scalar.h - the vocabulary of vec.h in portable C: four lanes in the compilers' generic vectors,
+ * which become SSE2 on x86-64 and plain floats where there is no vector unit.
+ *
+ * Multiplies and adds round separately: the numbers of this level need no fused instruction.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef KERN_VEC_VEC_SCALAR_H
+#define KERN_VEC_VEC_SCALAR_H
+
+#include "kern/vec/vec.h"
+#include <math.h>
+
+#define V_LANES 4
+
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vm __attribute__((vector_size(16))); /* 0 or -1 */
+typedef uint32_t vu __attribute__((vector_size(16)));
+typedef double vd2 __attribute__((vector_size(16)));
+typedef struct vd {
+    vd2 lo, hi;
+} vd;
+
+V_INLINE vf v_set1(float f) { return (vf){ f, f, f, f }; }
+V_INLINE vf v_zero(void) { return v_set1(0); }
+V_INLINE vf v_set1_bits(int32_t i) { return (vf)(vm){ i, i, i, i }; }
+
+V_INLINE vf v_load(const float *p) {
+    vf x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+V_INLINE void v_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
+
+V_INLINE vm v_first(ptrdiff_t n) {
+    const int32_t k = n > 4 ? 4 : (int32_t)n;
+    return (vm){ 0, 1, 2, 3 } < (vm){ k, k, k, k };
+}
+V_INLINE vf v_load_some(const float *p, vm m) {
+    vf x = v_zero();
+    for (int i = 0; i < 4; i++)
+        if (m[i]) x[i] = p[i];
+    return x;
+}
+V_INLINE vf v_load_slack(const float *p, vm m) { return (vf)((vm)v_load(p) & m); }
+V_INLINE void v_store_some(float *p, vm m, vf x) {
+    for (int i = 0; i < 4; i++)
+        if (m[i]) p[i] = x[i];
+}
+V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
+    vm x = { 0, 0, 0, 0 };
+    for (int i = 0; i < n; i++) x[i] = p[i];
+    return (vf)x;
+}
+V_INLINE void v_store_bytes(uint8_t *p, ptrdiff_t n, vf x) {
+    for (int i = 0; i < n; i++) p[i] = (uint8_t)((vm)x)[i];
+}
+
+V_INLINE vf v_add(vf a, vf b) { return a + b; }
+V_INLINE vf v_sub(vf a, vf b) { return a - b; }
+V_INLINE vf v_mul(vf a, vf b) { return a * b; }
+V_INLINE vf v_div(vf a, vf b) { return a / b; }
+V_INLINE vf v_fma(vf a, vf b, vf c) { return a * b + c; }
+V_INLINE vf v_sqrt(vf a) { return (vf){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
+V_INLINE vf v_abs(vf a) { return (vf)((vm)a & 0x7fffffff); }
+
+V_INLINE vf v_select(vm m, vf a, vf b) { return (vf)((m & (vm)a) | (~m & (vm)b)); }
+V_INLINE vm v_gt(vf a, vf b) { return a > b; }
+V_INLINE vm v_above(vf a, vf b) { return ~(a <= b) & (b == b); }
+V_INLINE vm v_same_bits(vf a, vf b) { return (vm)a == (vm)b; }
+V_INLINE vf v_max(vf a, vf b) { return v_select(a > b, a, b); }
+V_INLINE vf v_min(vf a, vf b) { return v_select(a < b, a, b); }
+
+V_INLINE float v_sum(vf x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+V_INLINE vf v_pow2(vf t) { return (vf)(((vu)t + 127u) << 23); }
+
+V_INLINE vf v_even(vf a, vf b) { return __builtin_shufflevector(a, b, 0, 2, 4, 6); }
+V_INLINE vf v_odd(vf a, vf b) { return __builtin_shufflevector(a, b, 1, 3, 5, 7); }
+V_INLINE vf v_zip_lo(vf a, vf b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+V_INLINE vf v_zip_hi(vf a, vf b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
+
+V_INLINE vd v_wide(vf x) { return (vd){ { x[0], x[1] }, { x[2], x[3] } }; }
+V_INLINE vd vd_set1(double d) { return (vd){ { d, d }, { d, d } }; }
+V_INLINE vd vd_zero(void) { return vd_set1(0); }
+V_INLINE vd vd_add(vd a, vd b) { return (vd){ a.lo + b.lo, a.hi + b.hi }; }
+V_INLINE vd vd_sub(vd a, vd b) { return (vd){ a.lo - b.lo, a.hi - b.hi }; }
+V_INLINE vd vd_fma(vd a, vd b, vd c) { return (vd){ a.lo * b.lo + c.lo, a.hi * b.hi + c.hi }; }
+V_INLINE double vd_sum(vd x) {
+    const vd2 s = x.lo + x.hi;
+    return s[0] + s[1];
+}
+
+#endif

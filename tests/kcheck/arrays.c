@@ -1,0 +1,290 @@
+/* arrays.c - checks of the element-wise slots, the sums and kern_select.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+
+#include "tests/kcheck/kcheck.h"
+#include "tests/ref/kern_ref.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const size_t sizes[] = { 0,  1,  2,  3,  4,  5,  7,  8,  9,  13, 15,  16,
+                                17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 1000 };
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static const float specials[] = { 0,      -0.0F,    1,         -1,       FLT_MIN,  -FLT_MIN,
+                                  1e-45F, -1e-45F,  FLT_MAX,   -FLT_MAX, INFINITY, -INFINITY,
+                                  NAN,    88.7F,    -87.4F,    -103.9F,  -104.1F,  9.01F,
+                                  -9.02F, 0x1p-12F, -0x1p-13F, 1e-20F,   -1e-20F,  200 };
+enum { SPECIALS = sizeof specials / sizeof *specials };
+
+static const char *const act_names[] = { "none", "relu", "leaky", "tanh", "scaled", "sigmoid" };
+
+/* Distance of two neighbouring floats at x. */
+static double ulp(double x) {
+    int e;
+    if (fabs(x) < FLT_MIN) return 0x1p-149;
+    frexp(x, &e);
+    return ldexp(1, e - 24);
+}
+
+/* In units in the last place: RELU and LEAKY round at most once; the bounds of the others are those
+ * stated in elementwise.h. */
+static const double act_ulps[] = { 0, 0, 0.5, 4, 6, 4 };
+
+static void act_values(check *c, act_kind kind, size_t n, const float *x, const float *y) {
+    const double slope = 0.125;
+    for (size_t i = 0; i < n; i++) {
+        const double want = ref_act(kind, slope, x[i]);
+        case_near(c, "y", i, y[i], want, isfinite(want) ? act_ulps[kind] * ulp(want) : 0);
+    }
+}
+
+static void check_act(check *c) {
+    for (int kind = ACT_NONE; kind <= ACT_SIGMOID; kind++) {
+        for (int s = 0; s < SIZES; s++) {
+            const size_t n = sizes[s];
+            case_begin(c, "%s n=%zu", act_names[kind], n);
+            float *x = case_random(c, n, NO_SLACK);
+            for (size_t i = 0; i < n; i++)
+                x[i] = pick(c, 4) ? x[i] * 10 : specials[pick(c, SPECIALS)];
+            float *y = case_array(c, n, NO_SLACK), *same = case_copy(c, n, x);
+            check_kern(c)->act((act_kind)kind, 0.125F, n, x, y);
+            check_kern(c)->act((act_kind)kind, 0.125F, n, same, same);
+            act_values(c, (act_kind)kind, n, x, y);
+            case_true(c, same_floats(n, y, same), "in place gives the same bits");
+            case_end(c);
+        }
+        /* one float in 4099 of all there are: exponents, signs, NaN and infinity included */
+        case_begin(c, "%s over all exponents", act_names[kind]);
+        enum { BLOCK = 4096 };
+        float *x = case_array(c, BLOCK, NO_SLACK), *y = case_array(c, BLOCK, NO_SLACK);
+        for (uint64_t bits = pick(c, 4099), i = 0; bits < (uint64_t)1 << 32; bits += 4099) {
+            const uint32_t low = (uint32_t)bits;
+            memcpy(&x[i], &low, sizeof low);
+            if (++i < BLOCK) continue;
+            i = 0;
+            check_kern(c)->act((act_kind)kind, 0.125F, BLOCK, x, y);
+            act_values(c, (act_kind)kind, BLOCK, x, y);
+        }
+        case_end(c);
+    }
+}
+
+static void check_act_back(check *c) {
+    for (int kind = ACT_NONE; kind <= ACT_SIGMOID; kind++)
+        for (int s = 0; s < SIZES; s++) {
+            const size_t n = sizes[s];
+            case_begin(c, "%s n=%zu", act_names[kind], n);
+            float *y = case_random(c, n, NO_SLACK), *dy = case_random(c, n, NO_SLACK);
+            for (size_t i = 0; i < n; i++) {
+                if (kind == ACT_SIGMOID) y[i] = fabsf(y[i]);
+                if (pick(c, 8) == 0) y[i] = 0;
+                if (pick(c, 16) == 0 && kind == ACT_NONE) dy[i] = NAN;
+            }
+            float *dx = case_array(c, n, NO_SLACK), *same = case_copy(c, n, dy);
+            check_kern(c)->act_back((act_kind)kind, 0.125F, n, y, dy, dx);
+            check_kern(c)->act_back((act_kind)kind, 0.125F, n, y, same, same);
+            for (size_t i = 0; i < n; i++) {
+                /* 1 - y*y cancels: its error is that of its terms */
+                const double size = kind <= ACT_LEAKY ? 1 : kind == ACT_SIGMOID ? y[i] : 2.5;
+                case_near(c, "dx", i, dx[i], dy[i] * ref_act_slope((act_kind)kind, 0.125, y[i]),
+                          6 * ROUNDING * size * fabs((double)dy[i]));
+            }
+            case_true(c, same_floats(n, dx, same), "in place gives the same bits");
+            case_end(c);
+        }
+}
+
+/* The slots with two inputs and one output. */
+static void check_binary(check *c, void (*slot)(size_t, const float *, const float *, float *),
+                         bool product) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        case_begin(c, "n=%zu", n);
+        float *a = case_random(c, n, NO_SLACK), *b = case_random(c, n, NO_SLACK);
+        if (n) a[pick(c, (uint32_t)n)] = NAN;
+        float *y = case_array(c, n, NO_SLACK);
+        float *same_a = case_copy(c, n, a), *same_b = case_copy(c, n, b);
+        slot(n, a, b, y);
+        slot(n, same_a, b, same_a);
+        slot(n, a, same_b, same_b);
+        for (size_t i = 0; i < n; i++)
+            case_near(c, "y", i, y[i], product ? a[i] * b[i] : a[i] + b[i], 0);
+        case_true(c, same_floats(n, y, same_a) && same_floats(n, y, same_b),
+                  "in place gives the same bits");
+        case_end(c);
+    }
+}
+static void check_add(check *c) { check_binary(c, check_kern(c)->add, false); }
+static void check_mul(check *c) { check_binary(c, check_kern(c)->mul, true); }
+
+static void check_scale_shift(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        const float scale = pick_float(c, -2, 2), shift = pick_float(c, -2, 2);
+        case_begin(c, "n=%zu scale=%g shift=%g", n, (double)scale, (double)shift);
+        float *x = case_random(c, n, NO_SLACK), *y = case_array(c, n, NO_SLACK);
+        float *same = case_copy(c, n, x);
+        check_kern(c)->scale_shift(n, scale, shift, x, y);
+        check_kern(c)->scale_shift(n, scale, shift, same, same);
+        for (size_t i = 0; i < n; i++)
+            case_near(c, "y", i, y[i], (double)scale * x[i] + shift,
+                      2 * ROUNDING * (fabs((double)scale * x[i]) + fabs((double)shift)));
+        case_true(c, same_floats(n, y, same), "in place gives the same bits");
+        case_end(c);
+    }
+}
+
+static void check_axpy(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        const float alpha = pick_float(c, -2, 2);
+        case_begin(c, "n=%zu alpha=%g", n, (double)alpha);
+        float *x = case_random(c, n, NO_SLACK), *y = case_random(c, n, NO_SLACK);
+        const float *before = case_copy(c, n, y);
+        check_kern(c)->axpy(n, alpha, x, y);
+        for (size_t i = 0; i < n; i++)
+            case_near(c, "y", i, y[i], (double)alpha * x[i] + before[i],
+                      2 * ROUNDING * (fabs((double)alpha * x[i]) + fabs((double)before[i])));
+        case_end(c);
+    }
+}
+
+static void check_norm_back(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        case_begin(c, "n=%zu", n);
+        const float k[4] = { pick_float(c, -2, 2), pick_float(c, -2, 2), pick_float(c, -2, 2),
+                             pick_float(c, -2, 2) };
+        float *dy = case_random(c, n, NO_SLACK), *x = case_random(c, n, NO_SLACK);
+        float *dx = case_array(c, n, NO_SLACK), *same = case_copy(c, n, dy);
+        check_kern(c)->norm_back(n, k[0], k[1], k[2], k[3], dy, x, dx);
+        check_kern(c)->norm_back(n, k[0], k[1], k[2], k[3], same, x, same);
+        for (size_t i = 0; i < n; i++) {
+            const double want = (double)k[0] * dy[i] + k[1] * ((double)x[i] - k[3]) + k[2];
+            const double size = fabs((double)k[0] * dy[i]) + fabs((double)k[2]) +
+                                fabs((double)k[1]) * (fabs((double)x[i]) + fabs((double)k[3]));
+            case_near(c, "dx", i, dx[i], want, 5 * ROUNDING * size);
+        }
+        case_true(c, same_floats(n, dx, same), "in place gives the same bits");
+        case_end(c);
+    }
+}
+
+/* Sums kept in double: a rounding of 2^-53 a term. */
+static double sum_tolerance(size_t n, double magnitude) {
+    return ((double)n + 4) * 0x1p-52 * magnitude;
+}
+
+static void check_sum(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        case_begin(c, "n=%zu", n);
+        const float *x = case_random(c, n, NO_SLACK);
+        double want = 0, size = 0;
+        for (size_t i = 0; i < n; i++) want += x[i], size += fabs((double)x[i]);
+        case_near(c, "sum", 0, check_kern(c)->sum(n, x), want, sum_tolerance(n, size));
+        case_end(c);
+    }
+}
+
+static void check_moments(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        const float shift = pick_float(c, -100, 100);
+        case_begin(c, "n=%zu shift=%g", n, (double)shift);
+        float *x = case_random(c, n, NO_SLACK);
+        double s1 = 0, s2 = 0, size = 0, got1 = NAN, got2 = NAN;
+        for (size_t i = 0; i < n; i++) {
+            x[i] += shift;
+            const double d = (double)x[i] - shift;
+            s1 += d, s2 += d * d, size += fabs(d);
+        }
+        check_kern(c)->moments(n, x, shift, &got1, &got2);
+        case_near(c, "sum", 0, got1, s1, sum_tolerance(n, size));
+        case_near(c, "squares", 0, got2, s2, sum_tolerance(n, s2));
+        case_end(c);
+    }
+}
+
+static void check_norm_back_sums(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        const float mean = pick_float(c, -5, 5);
+        case_begin(c, "n=%zu mean=%g", n, (double)mean);
+        const float *dy = case_random(c, n, NO_SLACK), *x = case_random(c, n, NO_SLACK);
+        double s1 = 0, s2 = 0, size1 = 0, size2 = 0, got1 = NAN, got2 = NAN;
+        for (size_t i = 0; i < n; i++) {
+            const double t = dy[i] * ((double)x[i] - mean);
+            s1 += dy[i], s2 += t, size1 += fabs((double)dy[i]), size2 += fabs(t);
+        }
+        check_kern(c)->norm_back_sums(n, dy, x, mean, &got1, &got2);
+        case_near(c, "dy_sum", 0, got1, s1, sum_tolerance(n, size1));
+        case_near(c, "dyx_sum", 0, got2, s2, sum_tolerance(n, size2));
+        case_end(c);
+    }
+}
+
+static void check_all_finite(check *c) {
+    static const float bad[] = { NAN, INFINITY, -INFINITY };
+    for (size_t n = 0; n <= 70; n++) {
+        case_begin(c, "n=%zu", n);
+        float *x = case_random(c, n, NO_SLACK);
+        for (size_t i = 0; i < n; i++)
+            if (pick(c, 3) == 0) x[i] = pick(c, 2) ? FLT_MAX : -FLT_MAX;
+        case_true(c, check_kern(c)->all_finite(n, x), "finite numbers, FLT_MAX too, are finite");
+        for (size_t i = 0; i < n; i++) {
+            const float keep = x[i];
+            x[i] = bad[i % 3];
+            case_true(c, !check_kern(c)->all_finite(n, x), "one bad number is found");
+            x[i] = keep;
+        }
+        case_end(c);
+    }
+}
+
+static void check_select(check *c) {
+    const struct kern *level[4];
+    const int count = kern_levels(level);
+    char why[200] = "";
+    case_begin(c, "known levels");
+    for (int i = 0; i < count; i++)
+        case_true(c, kern_select(level[i]->name, why, sizeof why) == level[i], "a level caps");
+    case_true(c, strcmp(level[0]->name, "scalar") == 0, "scalar is the slowest");
+    case_end(c);
+    case_begin(c, "an unknown word");
+    case_true(c, kern_select("avx9", why, sizeof why) == NULL, "refused");
+    case_true(c, strstr(why, "avx9") && strstr(why, "avx512"), "names the word and the known ones");
+    case_true(c, kern_select("avx9", NULL, 0) == NULL, "no room for a message");
+    case_end(c);
+    case_begin(c, "the environment");
+    setenv("LENSLET_ISA", "scalar", 1);
+    case_true(c, kern_select(NULL, why, sizeof why) == level[0], "LENSLET_ISA caps");
+    case_true(c, kern_select(level[count - 1]->name, why, sizeof why) == level[count - 1],
+              "an explicit level wins");
+    setenv("LENSLET_ISA", "SCALAR", 1);
+    case_true(c, kern_select(NULL, why, sizeof why) == NULL, "misspelt LENSLET_ISA is refused");
+    unsetenv("LENSLET_ISA");
+    case_true(c, kern_select(NULL, why, sizeof why) == level[count - 1], "else the best");
+    case_end(c);
+}
+
+const check_slot array_slots[] = {
+    { "act", check_act },
+    { "act_back", check_act_back },
+    { "add", check_add },
+    { "mul", check_mul },
+    { "scale_shift", check_scale_shift },
+    { "axpy", check_axpy },
+    { "norm_back", check_norm_back },
+    { "sum", check_sum },
+    { "moments", check_moments },
+    { "norm_back_sums", check_norm_back_sums },
+    { "all_finite", check_all_finite },
+    { "select", check_select },
+    { NULL, NULL },
+};
