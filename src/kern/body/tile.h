@@ -17,11 +17,20 @@ V_INLINE void tile_loop(const int rows, const int vectors, const bool listed, co
     const float *a = job->a, *b = job->b;
     for (int k = 0; k < job->k; k++) {
         const float *row = listed ? b + job->b_row[k] : b;
-        vf x[TILE_MAX_VECTORS];
-        V_UNROLL for (int v = 0; v < vectors; v++) x[v] = v_load(row + v * V_LANES);
-        V_UNROLL for (int m = 0; m < rows; m++) {
-            const vf am = v_set1(a[m]);
-            V_UNROLL for (int v = 0; v < vectors; v++) acc[m][v] = v_fma(am, x[v], acc[m][v]);
+        if (rows >= vectors) { /* hold the shorter side in registers, stream the other */
+            vf x[TILE_MAX_VECTORS];
+            V_UNROLL for (int v = 0; v < vectors; v++) x[v] = v_load(row + v * V_LANES);
+            V_UNROLL for (int m = 0; m < rows; m++) {
+                const vf am = v_set1(a[m]);
+                V_UNROLL for (int v = 0; v < vectors; v++) acc[m][v] = v_fma(am, x[v], acc[m][v]);
+            }
+        } else {
+            vf am[TILE_MAX_VECTORS];
+            V_UNROLL for (int m = 0; m < rows; m++) am[m] = v_set1(a[m]);
+            V_UNROLL for (int v = 0; v < vectors; v++) {
+                const vf x = v_load(row + v * V_LANES);
+                V_UNROLL for (int m = 0; m < rows; m++) acc[m][v] = v_fma(am[m], x, acc[m][v]);
+            }
         }
         a += job->a_k;
         if (!listed) b += job->b_k;
