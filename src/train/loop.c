@@ -163,7 +163,7 @@ static lens_status make_recipe(run *r) {
     const lens_optim_opts *m = optim_settings(r->optim);
     const lens_loss *loss = &r->o.loss;
     uint64_t data_hash, weights_hash = 0;
-    char *text, *frozen = ctx_strdup(ctx, "");
+    char *text;
     LENS_TRY(lens_data_hash(r->data, &data_hash));
     LENS_TRY(lens_net_text(r->net, &text));
     uint64_t net_hash = XXH3_64bits(text, strlen(text));
@@ -172,6 +172,7 @@ static lens_status make_recipe(run *r) {
         weights_hash = XXH3_64bits(loss->class_weights,
                                    (size_t)r->info->classes * sizeof *loss->class_weights);
     int nodes = lens_net_nodes(r->net);
+    char *frozen = ctx_strdup(ctx, "");
     for (int i = 0; frozen && i < nodes; i++) {
         lens_node_info info;
         lens_node_info_get(lens_net_node(r->net, i), &info);
