@@ -159,6 +159,7 @@ typedef struct axis {
 static void axis_free(lens_ctx *ctx, axis *a) {
     ctx_free(ctx, a->first);
     ctx_free(ctx, a->weight);
+    *a = (axis){ 0 };
 }
 
 static lens_status axis_new(lens_ctx *ctx, axis *a, int in, int out) {

@@ -166,6 +166,7 @@ static lens_status make_recipe(run *r) {
     char *text;
     LENS_TRY(lens_data_hash(r->data, &data_hash));
     LENS_TRY(lens_net_text(r->net, &text));
+    char *frozen = ctx_strdup(ctx, "");
     uint64_t net_hash = XXH3_64bits(text, strlen(text));
     lens_free(ctx, text);
     if (loss->class_weights)
