@@ -885,6 +885,9 @@ static void arch_nodes_are_layers(void **state) {
     /* To scale: conv1 is twice as wide as pool1. */
     assert_near(nth(fig, "sheet", 1)->w, 2 * nth(fig, "sheet", 7)->w, 1e-9);
     assert_int_equal(count_role(fig, "sheet"), 1 + 6 + 6 + 12 + 12 + 3);
+    fig_rgb conv = nth(fig, "sheet", 1)->paint.fill, pool = nth(fig, "sheet", 7)->paint.fill;
+    assert_false(same(conv, pool));
+    assert_true(same(nth(fig, "sheet", 13)->paint.fill, conv)); /* conv2 */
     lens_figure_free(fig);
     assert_ok(ctx, make_deep_arch(ctx, &fig));
     assert_int_equal(count_role(fig, "node"), 53);

@@ -22,8 +22,8 @@ typedef struct grid {
     double step_x, step_y;
 } grid;
 
-static grid plan(size_t count, size_t most, int lines, double room) {
-    grid g = { .shown = count < most ? count : most, .width = CARD_WIDTH };
+static grid plan(size_t count, size_t most, double width, int lines, double room) {
+    grid g = { .shown = count < most ? count : most, .width = width };
     g.height = PICTURE_SIDE + 4 + lines * LINE;
     g.step_x = g.width + CARD_GAP;
     g.step_y = g.height + CARD_GAP;
@@ -76,7 +76,11 @@ lens_status lens_figure_sheet(lens_ctx *ctx, lens_figure **out, const lens_figur
     lens_figure *fig;
     lens_figure_opts use;
     LENS_TRY(fig_begin(ctx, &fig, opts, &use));
-    grid g = plan(count, MAX_CARDS, labels ? 1 : 0, use.width - 2 * FIG_MARGIN);
+    double widest = PICTURE_SIDE; /* short labels let more pictures stand in a row */
+    for (size_t i = 0; i < count && labels; i++)
+        if (labels[i]) widest = fmax(widest, fig_measure(labels[i], FIG_NOTE, false));
+    widest = fmin(widest, CARD_WIDTH);
+    grid g = plan(count, MAX_CARDS, ceil(widest), labels ? 1 : 0, use.width - 2 * FIG_MARGIN);
     double top = ceil(fig_header(fig, 2 * FIG_MARGIN + g.cols * g.step_x - CARD_GAP,
                                  use.title ? use.title : "Pictures", use.subtitle));
     int64_t bad = 0;
@@ -146,7 +150,8 @@ static lens_status draw_samples(lens_figure *fig, const lens_figure_opts *use,
                                 const lens_figure_sample *const *order, size_t count,
                                 const char *const *names, const char *facts, bool only_errors,
                                 lens_figure **out) {
-    grid g = plan(count, only_errors ? MAX_ERRORS : MAX_CARDS, 3, use->width - 2 * FIG_MARGIN);
+    grid g = plan(count, only_errors ? MAX_ERRORS : MAX_CARDS, CARD_WIDTH, 3,
+                  use->width - 2 * FIG_MARGIN);
     double top = fig_header(fig, 2 * FIG_MARGIN + g.cols * g.step_x - CARD_GAP,
                             use->title    ? use->title
                             : only_errors ? "Mistakes"
