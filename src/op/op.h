@@ -79,7 +79,8 @@ typedef struct op_run {
     int n;        /* samples now, 1 <= n <= batch */
     int batch;    /* samples planned for */
     bool train;   /* dropout draws, batch norm uses the batch; backward will follow */
-    bool repack;  /* weights changed since this session last ran the node: rebuild `cache` */
+    bool repack;  /* weights changed since this session last ran this pass (forward, backward) of the
+                     node: rebuild what it keeps in `cache`, which begins as zeros */
     bool frozen;  /* no parameter gradients; batch norm behaves as in inference */
     act_kind act; /* forward of OP_FUSES_ACT kinds: apply this to the result */
     float slope;
