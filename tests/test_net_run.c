@@ -411,7 +411,8 @@ static void inference_frees_values(void **state) {
     lens_ctx *ctx = test_ctx(1);
     lens_net *net = lens_net_new(ctx, "chain");
     lens_node *x = lens_input(net, "data", C, S, S);
-    for (int i = 0; i < DEPTH; i++) x = lens_maxpool(x, NULL, (lens_pool_opts){ { 3 }, { 1 }, 1 });
+    for (int i = 0; i < DEPTH; i++)
+        x = lens_maxpool(x, NULL, (lens_pool_opts){ .kernel = { 3 }, .stride = { 1 }, .pad = 1 });
     finished(ctx, x);
     size_t value = 8 * C * S * S * sizeof(float);
     lens_session *s = session(net, ctx, (lens_session_opts){ .batch = 8 });
@@ -432,7 +433,7 @@ static lens_net *small_net(lens_ctx *ctx) {
     x = lens_conv2d(x, "conv1", (lens_conv2d_opts){ .out = 4, .kernel = { 3 }, .pad = 1 });
     x = lens_relu(lens_batchnorm(x, "norm", (lens_batchnorm_opts){ 0 }), "relu1");
     x = lens_conv2d(x, "conv2", (lens_conv2d_opts){ .out = 3, .kernel = { 3 } });
-    x = lens_maxpool(lens_tanh(x, "tanh"), "pool", (lens_pool_opts){ { 2 } });
+    x = lens_maxpool(lens_tanh(x, "tanh"), "pool", (lens_pool_opts){ .kernel = { 2 } });
     x = lens_dropout(lens_flatten(x, "flat"), "drop", 0.5f);
     return finished(ctx, lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES }));
 }
