@@ -91,11 +91,11 @@ json_t *json_text(const char *);   /* bytes that are not UTF-8 become "?" */
 
 /* Zeroed memory that is never NULL: the program ends if there is none. */
 void *take(size_t count, size_t size);
-char *format_text(const char *format, ...) PRINTF(1, 2); /* from take; free it */
+char *say_text(const char *format, ...) PRINTF(1, 2); /* from take; free it */
 
 const char *with_commas(int64_t value, char buf[32]);         /* "61,706" */
 const char *as_bytes(double bytes, char buf[32]);             /* "1.4 MiB" */
-const char *as_time(double seconds, char buf[32]);            /* "0:42", "1:02:03" */
+const char *as_time(double seconds, char buf[32]);            /* "4.2 s", "1:42", "1:02:03" */
 const char *as_bar(double fraction, int width, char buf[96]); /* "#####" of at most 95 */
 
 /* A table of text on stdout: columns are as wide as their widest cell. `align` has a letter for

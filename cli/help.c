@@ -46,8 +46,7 @@ static void print_option(const option *o) {
         at = 0;
     }
     printf("%*s", INDENT - at, "");
-    char *text =
-        o->fallback ? format_text("%s [%s]", o->help, o->fallback) : format_text("%s", o->help);
+    char *text = o->fallback ? say_text("%s [%s]", o->help, o->fallback) : say_text("%s", o->help);
     wrap(stdout, text, INDENT, INDENT);
     free(text);
 }

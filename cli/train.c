@@ -128,7 +128,7 @@ static int open_both(cli *c, model *m, lens_data **data) {
     char *last = NULL;
     int status;
     if (!net && has(c, "resume") && has(c, "out"))
-        net = last = format_text("%s/last.safetensors", text_of(c, "out", NULL));
+        net = last = say_text("%s/last.safetensors", text_of(c, "out", NULL));
     if (!net)
         return fail(c, EXIT_USAGE, "which net? --net NAME|FILE (lenslet inspect lists names)");
     if (lens_zoo_find(net)) {
