@@ -223,12 +223,12 @@ static void adaptive(void **state) {
         for (int w = 1; w < 20; w += 4) {
             lens_node_info info;
             probe p = probe_start(1, 1, 2, h, w);
-            lens_node_info_get(lens_adaptive_avgpool(p.x, NULL, (lens_adaptive_opts){ .out = { 6, 4 } }),
-                               &info);
+            lens_node_info_get(
+                lens_adaptive_avgpool(p.x, NULL, (lens_adaptive_opts){ .out = { 6, 4 } }), &info);
             assert_int_equal(info.h, 6);
             assert_int_equal(info.w, 4);
-            lens_node_info_get(lens_adaptive_maxpool(p.x, NULL, (lens_adaptive_opts){ .out = { 7 } }),
-                               &info);
+            lens_node_info_get(
+                lens_adaptive_maxpool(p.x, NULL, (lens_adaptive_opts){ .out = { 7 } }), &info);
             assert_int_equal(info.h, 7);
             assert_int_equal(info.w, 7);
             probe_end(&p);
