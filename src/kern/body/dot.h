@@ -9,16 +9,21 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 
-/* One vector of positions; `some`: only the lanes in m. Both factors are masked, since what lies
- * beyond the row may be NaN, and NaN * 0 is not 0. */
-V_INLINE void dot_step(const int rows, const int columns, const bool some, vm m, const float *a,
-                       ptrdiff_t a_i, const float *const *b, ptrdiff_t at,
+/* One vector of positions at a and b; `some`: only the lanes in m. Both factors are masked, since
+ * what lies beyond the row may be NaN, and NaN * 0 is not 0. Addresses are one moving pointer plus
+ * fixed distances (rows from the fourth on count from their own pointer, so that all distances are
+ * a_i and 2*a_i): a pointer for each row and column would not fit the general registers. */
+V_INLINE void dot_step(const int rows, const int columns, const bool some, vp m, const float *a,
+                       ptrdiff_t a_i, const float *b, const ptrdiff_t *b_j,
                        vf acc[DOT_MAX_ROWS][DOT_MAX_COLUMNS]) {
+    const float *fourth = a + 3 * a_i;
     vf x[DOT_MAX_COLUMNS];
-    V_UNROLL for (int j = 0; j < columns; j++) x[j] =
-        some ? v_load_slack(b[j] + at, m) : v_load(b[j] + at);
+    V_UNROLL for (int j = 0; j < columns; j++) {
+        x[j] = some ? v_load_slack(b + b_j[j], m) : v_load(b + b_j[j]);
+    }
     V_UNROLL for (int i = 0; i < rows; i++) {
-        const vf y = some ? v_load_slack(a + i * a_i, m) : v_load(a + i * a_i);
+        const float *row = i < 3 ? a + i * a_i : fourth + (i - 3) * a_i;
+        const vf y = some ? v_load_slack(row, m) : v_load(row);
         V_UNROLL for (int j = 0; j < columns; j++) acc[i][j] = v_fma(y, x[j], acc[i][j]);
     }
 }
@@ -27,22 +32,20 @@ V_INLINE void dot_step(const int rows, const int columns, const bool some, vm m,
 V_INLINE void dot_loop(const int rows, const int columns, const bool narrow, const dot_job *job,
                        vf acc[DOT_MAX_ROWS][DOT_MAX_COLUMNS]) {
     const int length = job->length, tail = narrow ? length : length % V_LANES;
-    const vm m = v_first(tail);
-    const ptrdiff_t a_i = job->a_i;
-    const float *b[DOT_MAX_COLUMNS];
-    V_UNROLL for (int j = 0; j < columns; j++) b[j] = job->b + job->b_j[j];
+    const vp m = v_first(tail);
+    ptrdiff_t b_j[DOT_MAX_COLUMNS];
+    V_UNROLL for (int j = 0; j < columns; j++) b_j[j] = job->b_j[j];
 
     for (int image = 0; image < job->images; image++) {
-        const float *a = job->a + image * job->a_image;
-        ptrdiff_t at = image * job->b_image;
-        for (int line = 0; line < job->lines; line++) {
+        const float *a = job->a + image * job->a_image, *b = job->b + image * job->b_image;
+        for (int line = job->lines; line > 0; line--) {
             int x = 0;
             if (!narrow)
                 for (; x + V_LANES <= length; x += V_LANES)
-                    dot_step(rows, columns, false, m, a + x, a_i, b, at + x, acc);
-            if (tail) dot_step(rows, columns, true, m, a + x, a_i, b, at + x, acc);
+                    dot_step(rows, columns, false, m, a + x, job->a_i, b + x, b_j, acc);
+            if (tail) dot_step(rows, columns, true, m, a + x, job->a_i, b + x, b_j, acc);
             a += job->a_row;
-            at += job->b_row;
+            b += job->b_row;
         }
     }
 }

@@ -17,11 +17,20 @@ V_INLINE void tile_loop(const int rows, const int vectors, const bool listed, co
     const float *a = job->a, *b = job->b;
     for (int k = 0; k < job->k; k++) {
         const float *row = listed ? b + job->b_row[k] : b;
-        vf x[TILE_MAX_VECTORS];
-        V_UNROLL for (int v = 0; v < vectors; v++) x[v] = v_load(row + v * V_LANES);
-        V_UNROLL for (int m = 0; m < rows; m++) {
-            const vf am = v_set1(a[m]);
-            V_UNROLL for (int v = 0; v < vectors; v++) acc[m][v] = v_fma(am, x[v], acc[m][v]);
+        if (rows >= vectors) { /* hold the shorter side in registers, stream the other */
+            vf x[TILE_MAX_VECTORS];
+            V_UNROLL for (int v = 0; v < vectors; v++) x[v] = v_load(row + v * V_LANES);
+            V_UNROLL for (int m = 0; m < rows; m++) {
+                const vf am = v_set1(a[m]);
+                V_UNROLL for (int v = 0; v < vectors; v++) acc[m][v] = v_fma(am, x[v], acc[m][v]);
+            }
+        } else {
+            vf am[TILE_MAX_VECTORS];
+            V_UNROLL for (int m = 0; m < rows; m++) am[m] = v_set1(a[m]);
+            V_UNROLL for (int v = 0; v < vectors; v++) {
+                const vf x = v_load(row + v * V_LANES);
+                V_UNROLL for (int m = 0; m < rows; m++) acc[m][v] = v_fma(am[m], x, acc[m][v]);
+            }
         }
         a += job->a_k;
         if (!listed) b += job->b_k;
@@ -31,7 +40,7 @@ V_INLINE void tile_loop(const int rows, const int vectors, const bool listed, co
 V_INLINE void tile_body(const int rows, const int vectors, const tile_job *job) {
     vf acc[TILE_MAX_ROWS][TILE_MAX_VECTORS];
     const int end = (vectors - 1) * V_LANES; /* first column of the last vector */
-    const vm last = v_first(job->columns - end);
+    const vp last = v_first(job->columns - end);
     const bool whole = job->columns == vectors * V_LANES;
 
     V_UNROLL for (int m = 0; m < rows; m++) {

@@ -14,7 +14,7 @@
 #define TILE_ROWS_1  12
 #define TILE_ROWS_2  6
 #define TILE_ROWS_3  4
-#define TILE_ROWS_4  2
+#define TILE_ROWS_4  3
 #define TILE_VECTORS 4
 #define DOT_ROWS     4
 #define DOT_COLUMNS  3
