@@ -22,7 +22,7 @@ static char *suggestion(const char *word, const char *const *names, size_t count
     return near ? say_text("; did you mean \"%s%s\"?", dashes, near) : say_text("%s", "");
 }
 
-static int unknown_verb(cli *c, const char *word) {
+int unknown_verb(cli *c, const char *word) {
     const char *names[MAX_WORDS];
     size_t count = 0;
     for (const verb *v = verbs; v->name; v++) names[count++] = v->name;

@@ -50,6 +50,7 @@ typedef struct cli {
  * status of a failure that has been told. cli->verb NULL: only common options were given. */
 int read_arguments(cli *, int argc, char **argv);
 void free_arguments(cli *);
+int unknown_verb(cli *, const char *word); /* tells it; EXIT_USAGE */
 
 /* Values of options. The name must be one of the verb's. Numbers have been checked. */
 bool has(const cli *, const char *name);
@@ -111,8 +112,9 @@ void table_print(table *); /* and free */
 
 typedef struct model {
     lens_net *net;
-    const lens_zoo_entry *entry; /* NULL: not from the zoo */
-    bool trained;                /* has weights */
+    const lens_zoo_entry *entry;  /* NULL: not from the zoo */
+    const lens_zoo_entry *recipe; /* of the net of that name, from wherever it came; or NULL */
+    bool trained;                 /* has weights */
     lens_node_info input, output;
     int classes;
     char **label;      /* [classes]; "0", "1", ... if the model has no names */

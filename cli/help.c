@@ -301,7 +301,7 @@ int run_help(cli *c) {
         print_man();
     } else if (c->operands) {
         const verb *v = find_verb(c->operand[0]);
-        if (!v) return fail(c, EXIT_USAGE, "there is no verb \"%s\"", c->operand[0]);
+        if (!v) return unknown_verb(c, c->operand[0]);
         print_help(v);
     } else {
         print_overview(stdout);

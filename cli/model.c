@@ -67,6 +67,7 @@ static void free_words(model *m) {
 
 void read_words(model *m) {
     free_words(m);
+    m->recipe = lens_zoo_find(lens_net_name(m->net));
     lens_node_info_get(lens_net_input(m->net), &m->input);
     lens_node_info_get(lens_net_output(m->net), &m->output);
     m->classes = m->output.c;

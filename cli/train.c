@@ -78,7 +78,7 @@ static lens_loss_kind loss_of(const cli *c) {
  * its rate nor its momentum, which were meant for the one it names. */
 static lens_train_opts options_of(cli *c, const model *m) {
     static const lens_zoo_entry no_recipe;
-    const lens_zoo_entry *recipe = m->entry ? m->entry : &no_recipe;
+    const lens_zoo_entry *recipe = m->recipe ? m->recipe : &no_recipe;
     const char *optimizer = text_of(c, "optimizer", recipe->optimizer);
     bool own = !optimizer || !recipe->optimizer || !strcmp(optimizer, recipe->optimizer);
     return (lens_train_opts){

@@ -79,6 +79,10 @@ static lens_status make_rgb_filters(lens_ctx *ctx, lens_figure **out) {
     return make_filters_of(ctx, out, 8, 3, 11, 11, &(lens_figure_opts){ .rgb = 1, .width = 320 });
 }
 
+static lens_status make_huge_kernels(lens_ctx *ctx, lens_figure **out) {
+    return make_filters_of(ctx, out, 2, 2, 1001, 7, NULL);
+}
+
 static lens_status make_one_weight(lens_ctx *ctx, lens_figure **out) {
     return make_filters_of(ctx, out, 1, 1, 1, 1, NULL);
 }
@@ -222,6 +226,7 @@ static const struct {
     { "filter matrix", make_filter_matrix },
     { "wide filters", make_wide_filters },
     { "rgb filters", make_rgb_filters },
+    { "huge kernels", make_huge_kernels },
     { "one weight", make_one_weight },
     { "maps", make_maps },
     { "confusion", make_confusion },
@@ -720,6 +725,15 @@ static void worst_error_first(void **state) {
     assert_non_null(strstr(nth(fig, "wrong", 0)->text, "0.95"));
     assert_non_null(strstr(nth(fig, "wrong", 2)->text, "0.82"));
     lens_figure_free(fig);
+    lens_figure_sample *many = calloc(70, sizeof *many);
+    assert_non_null(many);
+    for (int i = 0; i < 70; i++) many[i] = s[0];
+    assert_ok(ctx, lens_figure_errors(ctx, &fig, many, 70, 10, classes, NULL));
+    assert_int_equal(count_role(fig, "picture"), 60);
+    assert_true(has_text(fig, "Showing the first 60 of 70 mistakes."));
+    assert_false(has_text(fig, "70 of 70")); /* who hands over only mistakes knows their share */
+    lens_figure_free(fig);
+    free(many);
     for (int i = 0; i < SAMPLES; i++) s[i].predicted = s[i].truth;
     assert_ok(ctx, lens_figure_errors(ctx, &fig, s, SAMPLES, 10, classes, NULL));
     assert_int_equal(count_role(fig, "picture"), 0);
@@ -871,6 +885,9 @@ static void arch_nodes_are_layers(void **state) {
     /* To scale: conv1 is twice as wide as pool1. */
     assert_near(nth(fig, "sheet", 1)->w, 2 * nth(fig, "sheet", 7)->w, 1e-9);
     assert_int_equal(count_role(fig, "sheet"), 1 + 6 + 6 + 12 + 12 + 3);
+    fig_rgb conv = nth(fig, "sheet", 1)->paint.fill, pool = nth(fig, "sheet", 7)->paint.fill;
+    assert_false(same(conv, pool));
+    assert_true(same(nth(fig, "sheet", 13)->paint.fill, conv)); /* conv2 */
     lens_figure_free(fig);
     assert_ok(ctx, make_deep_arch(ctx, &fig));
     assert_int_equal(count_role(fig, "node"), 53);
