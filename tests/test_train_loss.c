@@ -17,7 +17,8 @@ static void check_row(lens_ctx *ctx, lens_loss_kind kind, const float *y, int cl
     lens_tensor t = { (float *)y, 2, { 1, classes } }, d = { dy, 2, { 1, classes } };
     assert_ok(ctx, lens_loss_eval(ctx, &(lens_loss){ .kind = kind }, &t, labels, &got, NULL, &d));
     assert_near(got, value, 1e-6 * fabs(value) + 1e-7);
-    for (int k = 0; gradient && k < classes; k++) assert_near((double)dy[k], gradient[k], 2e-7 * (1 + fabs(gradient[k])));
+    for (int k = 0; gradient && k < classes; k++)
+        assert_near((double)dy[k], gradient[k], 2e-7 * (1 + fabs(gradient[k])));
 }
 
 static const float boat_first[] = { .2f, .4f, .1f, .3f }, boat_later[] = { .1f, .1f, .7f, .1f };
@@ -92,7 +93,8 @@ static double oracle_row(const lens_loss *l, const double *y, int classes, int l
         for (int k = 1; k < classes; k++) top = y[k] > top ? y[k] : top;
         for (int k = 0; k < classes; k++) total += exp(y[k] - top);
         for (int k = 0; k < classes; k++) {
-            double target = (k == label ? 1 - (double)l->smoothing : 0) + (double)l->smoothing / classes;
+            double target =
+                (k == label ? 1 - (double)l->smoothing : 0) + (double)l->smoothing / classes;
             sum -= target * (y[k] - top - log(total));
         }
         return sum;
@@ -141,7 +143,8 @@ static void against_plain_loops(void **state) {
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (size_t l = 0; l < sizeof losses / sizeof *losses; l++) {
             fill(&p, sizes[s][0], sizes[s][1], s);
-            lens_tensor y = { p.y, 2, { p.rows, p.classes } }, dy = { p.dy, 2, { p.rows, p.classes } };
+            lens_tensor y = { p.y, 2, { p.rows, p.classes } },
+                        dy = { p.dy, 2, { p.rows, p.classes } };
             double value, sum = 0, divisor = 0;
             int correct, right = 0;
             assert_ok(ctx, lens_loss_eval(ctx, &losses[l], &y, p.label, &value, &correct, &dy));
@@ -184,8 +187,8 @@ static void same_bits_for_any_threads(void **state) {
             fill(&p, MAX_ROWS, MAX_CLASSES, 7);
             lens_tensor y = { p.y, 2, { p.rows, p.classes } }, dy = y;
             if (!inplace) dy.data = p.dy;
-            assert_ok(ctx, lens_loss_eval(ctx, &(lens_loss){ .smoothing = 0.1f }, &y, p.label, &value,
-                                          NULL, &dy));
+            assert_ok(ctx, lens_loss_eval(ctx, &(lens_loss){ .smoothing = 0.1f }, &y, p.label,
+                                          &value, NULL, &dy));
             if (t == 0 && !inplace) {
                 first_value = value;
                 memcpy(first, p.dy, sizeof first);
@@ -217,19 +220,21 @@ static void mistakes_are_named(void **state) {
     lens_loss plain = { 0 };
     assert_fails(ctx, LENS_BAD_ARG, "label 3 of row 1 is not in 0..2",
                  lens_loss_eval(ctx, &plain, &t, high, &v, NULL, NULL));
-    assert_fails(ctx, LENS_BAD_ARG, "label -1", lens_loss_eval(ctx, &plain, &t, low, &v, NULL, NULL));
-    assert_fails(ctx, LENS_BAD_SHAPE, "6", lens_loss_eval(ctx, &plain, &flat, good, &v, NULL, NULL));
+    assert_fails(ctx, LENS_BAD_ARG, "label -1",
+                 lens_loss_eval(ctx, &plain, &t, low, &v, NULL, NULL));
+    assert_fails(ctx, LENS_BAD_SHAPE, "6",
+                 lens_loss_eval(ctx, &plain, &flat, good, &v, NULL, NULL));
     assert_fails(ctx, LENS_BAD_SHAPE, "1x3", lens_loss_eval(ctx, &plain, &t, good, &v, NULL, &odd));
     assert_fails(ctx, LENS_BAD_ARG, "smoothing",
                  lens_loss_eval(ctx, &(lens_loss){ .smoothing = 1 }, &t, good, &v, NULL, NULL));
     assert_fails(ctx, LENS_BAD_ARG, "smoothing",
                  lens_loss_eval(ctx, &(lens_loss){ .smoothing = NAN }, &t, good, &v, NULL, NULL));
     assert_fails(ctx, LENS_BAD_ARG, "class 1",
-                 lens_loss_eval(ctx, &(lens_loss){ .class_weights = bad_weights }, &t, good, &v, NULL,
-                                NULL));
-    assert_fails(ctx, LENS_BAD_ARG, "cross entropy",
-                 lens_loss_eval(ctx, &(lens_loss){ .kind = LENS_HINGE, .smoothing = .1f }, &t, good, &v,
+                 lens_loss_eval(ctx, &(lens_loss){ .class_weights = bad_weights }, &t, good, &v,
                                 NULL, NULL));
+    assert_fails(ctx, LENS_BAD_ARG, "cross entropy",
+                 lens_loss_eval(ctx, &(lens_loss){ .kind = LENS_HINGE, .smoothing = .1f }, &t, good,
+                                &v, NULL, NULL));
     lens_ctx_free(ctx);
 }
 
@@ -252,7 +257,8 @@ static const struct CMUnitTest tests[] = {
     T("[H9][V16] ten ones against the third class", ten_ones),
     T("[H11][V16] cross entropy of the boat, gradient p - y", cross_entropy_of_the_boat),
     T("[H6][V16] multiclass hinge: 2.9, 8.41, 1.58", hinge_of_cs231n),
-    T("[J22][H6][H9][H10][H11] every loss, mean over the batch, against plain loops", against_plain_loops),
+    T("[J22][H6][H9][H10][H11] every loss, mean over the batch, against plain loops",
+      against_plain_loops),
     T("loss: same bits for 1, 2, 3, 8 threads, in place too", same_bits_for_any_threads),
     T("[H4][V16] softmax of large scores", large_scores_stay_finite),
     T("loss: mistakes are named", mistakes_are_named),

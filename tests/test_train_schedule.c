@@ -50,7 +50,8 @@ static void one_cycle(void **state) {
         assert_true((at(ctx, "onecycle", s) > at(ctx, "onecycle", s - 1)) == up);
     }
     double factor;
-    for (int64_t steps = 1; steps < 8; steps++) /* too short for a ramp: still finite and in (0,1] */
+    for (int64_t steps = 1; steps < 8;
+         steps++) /* too short for a ramp: still finite and in (0,1] */
         for (int64_t s = 0; s < steps; s++) {
             assert_ok(ctx, lens_schedule_at(ctx, "onecycle", s, steps, 1, &factor));
             assert_true(factor > 0 && factor <= 1);
@@ -64,18 +65,21 @@ static void mistakes_are_named(void **state) {
     double f;
     assert_fails(ctx, LENS_NOT_FOUND, "did you mean \"cosine\"",
                  lens_schedule_at(ctx, "cosin", 0, 10, 1, &f));
-    assert_fails(ctx, LENS_NOT_FOUND, "there are constant", lens_schedule_at(ctx, "zz", 0, 10, 1, &f));
-    static const char *const bad[] = { "step",        "step:",         "step:3",       "step:3,",
-                                       "step:0,0.1",  "step:3,0",      "step:3,0.1,2", "steps:3,0.1",
-                                       "steps:5,3:1", "steps:3:",      "poly",         "poly:-1",
-                                       "cosine:2",    "plateau:0,0.1", "plateau:2,1",  "constant:1",
-                                       "poly:nan",    "step:3,inf" };
+    assert_fails(ctx, LENS_NOT_FOUND, "there are constant",
+                 lens_schedule_at(ctx, "zz", 0, 10, 1, &f));
+    static const char *const bad[] = {
+        "step",         "step:",         "step:3",      "step:3,",    "step:0,0.1", "step:3,0",
+        "step:3,0.1,2", "steps:3,0.1",   "steps:5,3:1", "steps:3:",   "poly",       "poly:-1",
+        "cosine:2",     "plateau:0,0.1", "plateau:2,1", "constant:1", "poly:nan",   "step:3,inf"
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_fails(ctx, LENS_BAD_ARG, "the form is", lens_schedule_at(ctx, bad[i], 0, 10, 1, &f));
-    assert_fails(ctx, LENS_BAD_ARG, "warmup:E", lens_schedule_at(ctx, "cosine+warm:2", 0, 10, 1, &f));
+    assert_fails(ctx, LENS_BAD_ARG, "warmup:E",
+                 lens_schedule_at(ctx, "cosine+warm:2", 0, 10, 1, &f));
     assert_fails(ctx, LENS_BAD_ARG, "warmup:E",
                  lens_schedule_at(ctx, "cosine+warmup:0", 0, 10, 1, &f));
-    assert_fails(ctx, LENS_BAD_ARG, "step 10 of 10", lens_schedule_at(ctx, "cosine", 10, 10, 1, &f));
+    assert_fails(ctx, LENS_BAD_ARG, "step 10 of 10",
+                 lens_schedule_at(ctx, "cosine", 10, 10, 1, &f));
     lens_ctx_free(ctx);
 }
 

@@ -374,6 +374,7 @@ static void backward_node(lens_session *s, int i, bool repack) {
             move(s, samples(s, i), it->grad, s->node[source].grad, it->plan->edge[0].adds);
         return;
     }
+    it->run.n = s->n; /* a fused activation had no forward that set it */
     it->run.repack = repack;
     op->kind->backward(&it->run);
     for (int k = 0; k < op->inputs; k++) {

@@ -46,7 +46,6 @@ typedef struct run {
     run_log log;
     run_state s;
     int64_t per_epoch;
-    double rate;
 
     /* of this part of the run */
     double start, shown; /* clock */
@@ -157,13 +156,28 @@ end:
     return status;
 }
 
+/* The names of frozen nodes, each after a blank; owned. NULL: no memory. */
+static char *frozen_nodes(const lens_net *net) {
+    char *text = ctx_strdup(net->ctx, "");
+    int nodes = lens_net_nodes(net);
+    for (int i = 0; text && i < nodes; i++) {
+        lens_node_info info;
+        lens_node_info_get(lens_net_node(net, i), &info);
+        if (!info.frozen) continue;
+        char *longer = ctx_printf(net->ctx, "%s %s", text, info.name);
+        ctx_free(net->ctx, text);
+        text = longer;
+    }
+    return text;
+}
+
 /* Everything that a resumed run must have in common with the one it continues; see state.h. */
 static lens_status make_recipe(run *r) {
     lens_ctx *ctx = r->ctx;
     const lens_optim_opts *m = optim_settings(r->optim);
     const lens_loss *loss = &r->o.loss;
     uint64_t data_hash, weights_hash = 0;
-    char *text, *frozen = ctx_strdup(ctx, "");
+    char *text;
     LENS_TRY(lens_data_hash(r->data, &data_hash));
     LENS_TRY(lens_net_text(r->net, &text));
     uint64_t net_hash = XXH3_64bits(text, strlen(text));
@@ -171,15 +185,7 @@ static lens_status make_recipe(run *r) {
     if (loss->class_weights)
         weights_hash = XXH3_64bits(loss->class_weights,
                                    (size_t)r->info->classes * sizeof *loss->class_weights);
-    int nodes = lens_net_nodes(r->net);
-    for (int i = 0; frozen && i < nodes; i++) {
-        lens_node_info info;
-        lens_node_info_get(lens_net_node(r->net, i), &info);
-        if (!info.frozen) continue;
-        char *longer = ctx_printf(ctx, "%s %s", frozen, info.name);
-        ctx_free(ctx, frozen);
-        frozen = longer;
-    }
+    char *frozen = frozen_nodes(r->net);
     if (!frozen) return LENS_NOMEM;
     r->recipe = ctx_printf(
         ctx,
@@ -272,7 +278,7 @@ static log_row row_of(const run *r, bool epoch_done, bool best) {
     return (log_row){ .epoch_done = epoch_done,
                       .epoch = s->epoch + 1,
                       .step = steps_done(r),
-                      .rate = r->rate,
+                      .rate = r->s.rate,
                       .train_loss = part_of(s->loss_sum, (double)s->seen),
                       .train_accuracy = part_of((double)s->correct, (double)s->seen),
                       .val_loss = s->val_loss,
@@ -326,7 +332,7 @@ static lens_status diverged(run *r, const lens_batch *batch, const lens_tensor *
                   .seed = r->o.seed,
                   .step = steps_done(r),
                   .epoch = (int)r->s.epoch + 1,
-                  .rate = r->rate };
+                  .rate = r->s.rate };
     return diverge_report(&d);
 }
 
@@ -335,15 +341,15 @@ static lens_status train_step(run *r, const lens_batch *batch) {
     double loss;
     int correct;
     lens_tensor x = eval_input(r->net, batch), y;
-    r->rate = optim_settings(r->optim)->rate * r->s.plateau_factor *
-              schedule_factor(&r->schedule, step, steps_all(r), r->per_epoch);
+    r->s.rate = optim_settings(r->optim)->rate * r->s.plateau_factor *
+                schedule_factor(&r->schedule, step, steps_all(r), r->per_epoch);
     LENS_TRY(lens_forward(r->session, &x, (uint32_t)step, &y));
     lens_tensor dy = y;
     dy.data = r->dy;
     LENS_TRY(lens_loss_eval(r->ctx, &r->o.loss, &y, batch->labels, &loss, &correct, &dy));
     if (!isfinite(loss)) return diverged(r, batch, &y, NULL);
     LENS_TRY(lens_backward(r->session, &dy));
-    lens_status status = lens_optim_step(r->optim, r->session, r->rate);
+    lens_status status = lens_optim_step(r->optim, r->session, r->s.rate);
     if (status == LENS_DIVERGED) {
         char what[256];
         snprintf(what, sizeof what, "%s", lens_why(r->ctx));

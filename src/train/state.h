@@ -28,6 +28,7 @@
     I(jsonl_bytes)    /* of log.jsonl */                                                           \
     I(images)         /* trained on since the run began */                                         \
     D(loss_sum)       /* over the samples of the present epoch */                                  \
+    D(rate)           /* of the latest step */                                                     \
     D(best_accuracy)                                                                               \
     D(plateau_loss) /* the best; valid once an epoch is finished */                                \
     D(plateau_factor)                                                                              \
