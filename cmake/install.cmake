@@ -25,13 +25,18 @@ if(TARGET lenslet_program)
   if(NOT CMAKE_CROSSCOMPILING)
     set(printed ${PROJECT_BINARY_DIR}/printed)
     file(MAKE_DIRECTORY ${printed})
-    add_custom_command(OUTPUT ${printed}/lenslet.1 ${printed}/lenslet.bash
+    add_custom_command(
+      OUTPUT ${printed}/lenslet.1 ${printed}/lenslet.bash ${printed}/_lenslet ${printed}/lenslet.fish
       COMMAND lenslet_program help --man > ${printed}/lenslet.1
       COMMAND lenslet_program help --completion bash > ${printed}/lenslet.bash
+      COMMAND lenslet_program help --completion zsh > ${printed}/_lenslet
+      COMMAND lenslet_program help --completion fish > ${printed}/lenslet.fish
       DEPENDS lenslet_program)
-    add_custom_target(lenslet_manual DEPENDS ${printed}/lenslet.1 ${printed}/lenslet.bash)
-    install(FILES ${printed}/lenslet.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 OPTIONAL)
-    install(FILES ${printed}/lenslet.bash RENAME lenslet OPTIONAL
+    add_custom_target(lenslet_printed ALL DEPENDS ${printed}/lenslet.1)
+    install(FILES ${printed}/lenslet.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES ${printed}/lenslet.bash RENAME lenslet
             DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES ${printed}/_lenslet DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+    install(FILES ${printed}/lenslet.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
   endif()
 endif()

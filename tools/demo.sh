@@ -25,15 +25,19 @@ timed() {
     fi
 }
 
+model=$out/model.safetensors
 timed "$lenslet" train --net $net --data $data --epochs 5 --seed 1 --out "$out"
-"$lenslet" eval --model "$out/model.safetensors" --data $data
 
-for picture in curves filters maps confusion errors arch; do
-    "$lenslet" plot $picture "$out" --data $data -o "$out/$picture.png"
-done
+"$lenslet" eval --model "$model" --data $data
+"$lenslet" plot curves "$out" -o "$out/curves.png"
+"$lenslet" plot arch --model "$model" -o "$out/arch.png"
+"$lenslet" plot filters --model "$model" -o "$out/filters.png"
+"$lenslet" plot maps --model "$model" --data $data -o "$out/maps.png"
+"$lenslet" plot confusion --model "$model" --data $data -o "$out/confusion.png"
+"$lenslet" plot errors --model "$model" --data $data -o "$out/errors.png"
 
-"$lenslet" data export $data --count 8 --out "$out/pictures"
-"$lenslet" predict --model "$out/model.safetensors" "$out"/pictures/*.png
+"$lenslet" data export $data --count 8 -o "$out/pictures"
+"$lenslet" predict --model "$model" "$out"/pictures/*.png
 
 echo
 echo "In $out/:"

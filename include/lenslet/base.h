@@ -92,6 +92,14 @@ LENS_API const char *lens_ctx_isa(const lens_ctx *); /* the level in use: "avx51
 /* Frees memory that a function documented as "free with lens_free" returned. NULL is fine. */
 LENS_API void lens_free(lens_ctx *, void *);
 
+/* For code built on the library, so that its errors reach the caller the same way: `text` becomes
+ * the message of lens_why (copied, cut after 1,000 bytes or so), and `status` is returned. */
+LENS_API lens_status lens_fail(lens_ctx *, lens_status status, const char *text);
+
+/* The nearest of names[0..count-1] to `word` for "did you mean": at most a third of its letters
+ * wrong, at least one allowed; neighbours swapped count once. NULL: none is near. */
+LENS_API const char *lens_nearest(const char *word, const char *const *names, size_t count);
+
 #ifdef __cplusplus
 }
 #endif

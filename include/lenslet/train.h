@@ -16,7 +16,8 @@ extern "C" {
 /* Over rows y (N,K) and labels; t = one-hot target. The value is the mean over the batch unless said,
  * and the gradient belongs to that value.
  *   CROSS_ENTROPY  -log softmax(y)[label]; label smoothing e: target (1-e)*t + e/K; class weights as
- *                  in PyTorch: sum of w[label]*loss / sum of w[label]
+ *                  in PyTorch: sum of w[label]*loss / sum of w[label] (with smoothing the weight
+ *                  multiplies the whole row)
  *   MSE_HALF       1/2 sum over k of (y-t)^2        (the tutorials' total error)
  *   MSE_SUM        sum over k of (y-t)^2
  *   MSE_MEAN       mean over k of (y-t)^2           (PyTorch's MSELoss)
@@ -39,7 +40,9 @@ typedef struct lens_loss {
 
 /* Loss of y (n,K) against label[n] in 0..K-1; *value the mean, *correct the number of rows whose
  * largest entry is the label (first of equals); each may be NULL. dy (n,K), or NULL, may be y's own
- * memory. LENS_BAD_ARG: label out of range, smoothing out of range; LENS_BAD_SHAPE. */
+ * memory (not before lens_backward, which may read y). Allocates nothing. LENS_BAD_ARG: label or
+ * smoothing out of range, a class weight not positive, either of them with another loss;
+ * LENS_BAD_SHAPE: y has no rows, dy another size. */
 LENS_API lens_status lens_loss_eval(lens_ctx *, const lens_loss *, const lens_tensor *y,
                                     const int32_t *label, double *value, int *correct,
                                     lens_tensor *dy);
@@ -53,7 +56,8 @@ LENS_API lens_status lens_loss_eval(lens_ctx *, const lens_loss *, const lens_te
  *   "lecun"         U(+-2.4/fan_in)        LeCun 1998       "torch"  U(+-1/sqrt(fan_in)), biases too (PyTorch's default)
  *   "normal:S"      N(0, S^2)              "uniform:A"  U(+-A)      "truncated:S"  N(0,S^2) redrawn beyond 2S
  *   "zero"          0, "constant:V" V
- * LENS_NOT_FOUND: unknown word, with a suggestion. */
+ * NULL is "he". Running statistics start anew, fixed codes stay; frozen layers are set as well.
+ * LENS_NOT_FOUND: unknown word, with a suggestion; LENS_BAD_ARG: its number is missing or wrong. */
 LENS_API lens_status lens_init(lens_net *, const char *scheme, uint64_t seed);
 
 /* ---- Optimisers and schedules ---------------------------------------------------------------- */
@@ -64,23 +68,31 @@ LENS_API lens_status lens_init(lens_net *, const char *scheme, uint64_t seed);
  *   momentum        0 = none; nesterov: 0 = 0.9
  *   b1, b2, eps     0 = PyTorch's defaults for the optimiser
  *   weight_decay    L2 term on every trainable parameter; decoupled for adamw
- *   clip            largest norm of the whole gradient; 0 = no clipping */
+ *   clip            largest norm of the whole gradient, which is scaled down to it; 0 = no clipping
+ * momentum is for sgd, nesterov and rmsprop, b1 for adam(w), b2 for adadelta (rho), rmsprop (alpha) and
+ * adam(w), eps for all but sgd and nesterov: elsewhere they must be 0. */
 typedef struct lens_optim_opts {
     const char *name;
     double rate, momentum, b1, b2, eps, weight_decay, clip;
 } lens_optim_opts;
 
 typedef struct lens_optim lens_optim;
+/* opts may be NULL. Borrows the net, which must outlive it. LENS_NOT_FOUND: unknown name, with a
+ * suggestion; LENS_BAD_ARG: a number out of range or of no use to this optimiser; LENS_NOMEM. */
 LENS_API lens_status lens_optim_new(lens_optim **out, lens_net *, const lens_optim_opts *);
 LENS_API void lens_optim_free(lens_optim *);
-/* One update of the session's net from its latest gradients, at learning rate `rate`. */
+/* One update of the session's net from its latest gradients, at learning rate `rate` >= 0 (opts.rate is
+ * where schedules start from). Frozen parameters stay. Allocates nothing. LENS_DIVERGED names the
+ * parameter: a gradient is not finite (then no weight has moved), or a weight after the update. */
 LENS_API lens_status lens_optim_step(lens_optim *, lens_session *, double rate);
 
 /* Learning rate at step s of S (0 <= s < S), with `per_epoch` steps an epoch, as a factor of the base rate:
  *   "constant"; "step:E,G" (times G every E epochs); "steps:E1,E2,..:G"; "poly:P" (1-s/S)^P;
  *   "cosine" (1+cos(pi s/S))/2; "onecycle" (Smith 2018: warm up over 30 % from 1/25 by cosine, down to 1e-4/25; PyTorch's OneCycleLR, without the momentum cycle);
  *   "plateau:P,G" (times G after P epochs without a better validation loss; needs the loop);
- * each may be followed by "+warmup:E": linear from 0 over the first E epochs. */
+ * each may be followed by "+warmup:E": times (s+1)/W over the first W = E*per_epoch steps (E may be
+ * 0.5). An epoch counts as passed when all its steps are done: e = floor(s / per_epoch).
+ * LENS_NOT_FOUND: unknown word, with a suggestion; LENS_BAD_ARG: a number is missing or out of range. */
 LENS_API lens_status lens_schedule_at(lens_ctx *, const char *schedule, int64_t step, int64_t steps,
                                       int64_t per_epoch, double *factor);
 
@@ -111,8 +123,9 @@ typedef struct lens_train_opts {
     const char *augment; /* comma-separated, see data.h; NULL = none */
     int workers;         /* loader threads that decode ahead; 0 = default: 1 */
     const char *out;     /* folder for checkpoints and logs, made if absent; NULL = none */
-    int save_every;      /* also save last.* every so many steps; 0 = at the end of epochs */
-    bool resume;         /* go on from out's last checkpoint; LENS_NOT_FOUND if there is none */
+    int save_every;      /* also save last.state every so many steps; 0 = at the end of epochs */
+    bool resume;         /* go on from out's last.state; LENS_NOT_FOUND if there is none. All options
+                            that matter must be as they were, but `epochs` may be more; 0 = as before */
     /* Called about ten times a second and at each end of epoch. Return false to stop: the state is saved
      * and lens_train returns LENS_INTERRUPTED. May be NULL. */
     bool (*progress)(void *user, const lens_progress *);
@@ -130,14 +143,22 @@ typedef struct lens_train_result {
     bool already_finished; /* --resume of a finished run: nothing was trained */
 } lens_train_result;
 
-/* Trains `net` (finished) on the training split of `data`; validation is its test split. Writes, in `out`:
- * model.safetensors (best by validation accuracy), last.safetensors + last.state (everything for a
- * bit-identical resume: optimiser, step, schedule, best, log position), log.csv and log.jsonl.
+/* Trains `net` (finished) on the training split of `data`; validation is its test split (where that is
+ * empty the training figures stand in). Writes, in `out`, each file atomically:
+ *   model.safetensors  the weights with the best validation accuracy
+ *   last.safetensors   the weights after the latest epoch, or where the run was stopped
+ *   last.state         everything for a bit-identical resume, the weights included, in one file with a
+ *                      checksum: whatever moment the process dies at, it can be resumed from
+ *   log.csv            one line an epoch; log.jsonl also some twenty lines within each
  * Input is normalised by the data's mean and standard deviation, remembered as "mean" and "std" with the
- * class names. The net's output must have as many features as the data has classes.
- * LENS_BAD_SHAPE: net and data do not fit (both sides named); LENS_DIVERGED: a loss, gradient or weight is
- * not finite: the message names layer, step and the files of the batch, nothing is overwritten;
- * LENS_INTERRUPTED after saving; LENS_IO, LENS_NOMEM, LENS_BAD_FILE (checkpoint). */
+ * class names. The net's output must have as many features as the data has classes. Validation loss is
+ * the plain loss, without label smoothing and class weights.
+ * opts may be NULL. *result is written on LENS_OK only.
+ * LENS_BAD_SHAPE: net and data do not fit (both sides named); LENS_BAD_ARG: an option is out of range, or
+ * differs from the run to be resumed; LENS_NOT_FOUND: a word among the options is unknown (with a
+ * suggestion), nothing to resume; LENS_DIVERGED: a loss, gradient or weight is not finite: the message
+ * names layer, step and the files of the batch, no file is overwritten; LENS_INTERRUPTED after saving;
+ * LENS_IO; LENS_NOMEM; LENS_BAD_FILE: last.state is damaged. */
 LENS_API lens_status lens_train(lens_net *, lens_data *data, const lens_train_opts *,
                                 lens_train_result *);
 
@@ -149,8 +170,10 @@ typedef struct lens_eval_result {
     double images_per_s;
 } lens_eval_result;
 
-/* Runs the net over a split, every image once. confusion: K*K counts [true][predicted], or NULL;
- * logits: (images, K), or NULL. The net's "mean" and "std" are applied. */
+/* Runs the net over a split, every image once. batch: samples at a time, 0 = 64; it changes no count.
+ * confusion: K*K counts [true][predicted], or NULL; logits: (images, K) by index of the sample, or NULL.
+ * The net's "mean" and "std" are applied. Equal scores: the lower class first. LENS_BAD_SHAPE: net and
+ * data do not fit; LENS_BAD_FILE: a malformed "mean" or "std"; LENS_NOMEM; errors of the loader. */
 LENS_API lens_status lens_eval(lens_net *, lens_data *, lens_split, int batch, lens_eval_result *,
                                int64_t *confusion, float *logits);
 

@@ -6,12 +6,18 @@
  * publishes changes the number first and then asks for sleepers. All four accesses are sequentially
  * consistent, so one of the two always sees the other.
  *
+ * A share belongs to whoever moves the worker's `claim` to the epoch: normally the worker, but the
+ * caller takes what nobody has begun when its own share is done. So a worker that sleeps, or has lost
+ * its CPU to another process, costs at most its help. The job is read only after a claim, and the
+ * caller publishes the next one only when every claimed share is finished.
+ *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/pool.h"
 #include "base/base.h"
 #include "base/tuning.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -22,6 +28,7 @@
 #endif
 
 typedef struct worker {
+    _Alignas(64) atomic_uint claim; /* the epoch whose share of this worker is taken */
     struct pool *pool;
     pthread_t id;
     int thread;
@@ -32,8 +39,8 @@ struct pool {
     _Alignas(64) atomic_int pending;
     _Alignas(64) atomic_int sleepers;
     atomic_bool caller_sleeps;
-    bool stop; /* these four: written before the epoch, read after it */
-    int count;
+    atomic_bool stop;
+    int count; /* these three: written before the epoch, read after a claim */
     pool_fn *fn;
     void *arg;
     int threads; /* caller included */
@@ -78,17 +85,23 @@ static long elapsed_ns(const struct timespec *since) {
     return (long)(now.tv_sec - since->tv_sec) * 1000000000 + now.tv_nsec - since->tv_nsec;
 }
 
-/* Both polls look at the clock only every 64th time: it costs some twenty pauses. */
+/* Both polls ask for the time only at every 64th look: it costs some twenty pauses. */
+
+/* An idle worker gives way after a while: it may sit on the CPU of the very thread it waits for. Not at
+ * once, for between two runs of a training step there are only microseconds, and on a busy machine
+ * whoever gives way is back milliseconds later. */
 static bool poll_epoch(struct pool *p, unsigned seen) {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    do {
+    for (;;) {
         for (int i = 0; i < 64; i++) {
             if (atomic_load(&p->epoch) != seen) return true;
             relax();
         }
-    } while (elapsed_ns(&start) < p->spin_ns);
-    return false;
+        long waited = elapsed_ns(&start);
+        if (waited >= p->spin_ns) return false;
+        if (waited >= POOL_GIVE_WAY_NS) sched_yield();
+    }
 }
 
 static bool poll_pending(struct pool *p) {
@@ -103,17 +116,26 @@ static bool poll_pending(struct pool *p) {
     return false;
 }
 
-static void run_share(const struct pool *p, int thread) {
-    int first = (int)((long long)thread * p->count / p->threads);
-    int last = (int)((long long)(thread + 1) * p->count / p->threads);
+/* The tasks that belong to `owner`, run by `thread`. */
+static void run_share(const struct pool *p, int owner, int thread) {
+    int first = (int)((long long)owner * p->count / p->threads);
+    int last = (int)((long long)(owner + 1) * p->count / p->threads);
     for (int task = first; task < last; task++) p->fn(p->arg, task, thread);
 }
 
+/* Claims only move forward: a worker that slept through a run must not take the share of an old epoch
+ * from a newer one. */
+static bool claim_share(worker *w, unsigned epoch) {
+    unsigned before = atomic_load(&w->claim);
+    return (int)(epoch - before) > 0 && atomic_compare_exchange_strong(&w->claim, &before, epoch);
+}
+
 static void *worker_main(void *arg) {
-    const worker *self = arg;
+    worker *self = arg;
     struct pool *p = self->pool;
+    unsigned seen = 0;
     fp_enter();
-    for (unsigned seen = 0;; seen++) {
+    for (;;) {
         if (!poll_epoch(p, seen)) {
             pthread_mutex_lock(&p->mutex);
             atomic_fetch_add(&p->sleepers, 1);
@@ -121,8 +143,10 @@ static void *worker_main(void *arg) {
             atomic_fetch_sub(&p->sleepers, 1);
             pthread_mutex_unlock(&p->mutex);
         }
-        if (p->stop) return NULL;
-        run_share(p, self->thread);
+        seen = atomic_load(&p->epoch);
+        if (atomic_load(&p->stop)) return NULL;
+        if (!claim_share(self, seen)) continue;
+        run_share(p, self->thread, self->thread);
         if (atomic_fetch_sub(&p->pending, 1) == 1 && atomic_load(&p->caller_sleeps)) {
             pthread_mutex_lock(&p->mutex);
             pthread_cond_signal(&p->done);
@@ -152,7 +176,13 @@ void pool_run(pool *p, int count, double task_ns, pool_fn *fn, void *arg) {
     p->count = count;
     atomic_store(&p->pending, p->threads - 1);
     publish(p);
-    run_share(p, 0);
+    run_share(p, 0, 0);
+    unsigned epoch = atomic_load(&p->epoch);
+    for (int i = 0; i < p->threads - 1; i++) {
+        if (!claim_share(&p->workers[i], epoch)) continue;
+        run_share(p, i + 1, 0);
+        atomic_fetch_sub(&p->pending, 1);
+    }
     if (!poll_pending(p)) {
         pthread_mutex_lock(&p->mutex);
         atomic_store(&p->caller_sleeps, true);
@@ -166,7 +196,7 @@ void pool_run(pool *p, int count, double task_ns, pool_fn *fn, void *arg) {
 int pool_threads(const pool *p) { return p->threads; }
 
 static void stop_workers(pool *p, int started) {
-    p->stop = true;
+    atomic_store(&p->stop, true);
     publish(p);
     for (int i = 0; i < started; i++) pthread_join(p->workers[i].id, NULL);
 }
@@ -201,7 +231,8 @@ lens_status pool_new(lens_ctx *ctx, pool **out, int threads) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; started < threads - 1; started++) {
         worker *w = &p->workers[started];
-        *w = (worker){ .pool = p, .thread = started + 1 };
+        w->pool = p;
+        w->thread = started + 1;
         error = pthread_create(&w->id, NULL, worker_main, w);
         if (error) break;
     }

@@ -2,7 +2,8 @@
  *
  * Invariant behind "same bits for any thread count": a task's result must not depend on which
  * thread runs it. Tasks are numbered 0..count-1 by the shape of the work, never by the number of
- * threads; thread t of T runs the contiguous range [t*count/T, (t+1)*count/T).
+ * threads; thread t of T runs the contiguous range [t*count/T, (t+1)*count/T), or the caller does if
+ * t has not begun by the time the caller is done with its own.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef BASE_POOL_H

@@ -65,6 +65,10 @@ lens_status ctx_fail_prefix(lens_ctx *ctx, lens_status status, const char *forma
     return ctx_fail(ctx, status, "%s: %s", where, ctx->why);
 }
 
+lens_status lens_fail(lens_ctx *ctx, lens_status status, const char *text) {
+    return ctx_fail(ctx, status, "%s", text);
+}
+
 lens_status ctx_nomem(lens_ctx *ctx, size_t bytes, const char *what) {
     return ctx_fail(ctx, LENS_NOMEM, "out of memory: %zu bytes for %s", bytes, what);
 }

@@ -76,3 +76,7 @@ const char *nearest_name(const char *word, const char *const *names, size_t coun
     }
     return nearest;
 }
+
+const char *lens_nearest(const char *word, const char *const *names, size_t count) {
+    return nearest_name(word, names, count);
+}

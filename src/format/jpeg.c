@@ -5,10 +5,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "format/image.h"
-#include <jerror.h>
 #include <jpeglib.h>
 #include <setjmp.h>
 #include <string.h>
+
+#include <jerror.h> /* after jpeglib.h, which says which codes there are */
 
 /* A progressive file may hold any number of scans, each of which costs a pass over the picture
  * whatever its size in bytes. Encoders write about ten; libjpeg-turbo's own tools refuse more than

@@ -101,6 +101,11 @@ lens_status png_decode(lens_ctx *ctx, lens_image *out, const uint8_t *bytes, siz
     lens_image *volatile image = out; /* lives across longjmp */
     volatile lens_status status = LENS_BAD_FILE;
     *out = (lens_image){ 0 };
+    /* The size lies in the first chunk: looked at before libpng allocates anything. Where another
+     * chunk is first, libpng refuses the file. */
+    if (size >= 24 && memcmp(bytes + 12, "IHDR", 4) == 0)
+        LENS_TRY(img_check_size(ctx, name, png_get_uint_32(bytes + 16), png_get_uint_32(bytes + 20),
+                                opts.max_pixels));
     job.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &job, on_error, on_warning, &job,
                                        hook_alloc, hook_free);
     if (!job.png) return ctx_nomem(ctx, size, "a PNG reader");
@@ -114,16 +119,13 @@ lens_status png_decode(lens_ctx *ctx, lens_image *out, const uint8_t *bytes, siz
     job.info = png_create_info_struct(job.png);
     if (!job.info) png_error(job.png, "out of memory");
     png_set_read_fn(job.png, &job, feed);
-    png_set_user_limits(job.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* our own cap comes below */
+    png_set_user_limits(job.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* our own cap came before */
     png_set_chunk_malloc_max(job.png, PNG_CHUNK_CAP);
     png_read_info(job.png, job.info);
 
     png_uint_32 width, height;
     int depth, kind;
     png_get_IHDR(job.png, job.info, &width, &height, &depth, &kind, NULL, NULL, NULL);
-    status = img_check_size(ctx, name, width, height, opts.max_pixels);
-    if (status != LENS_OK) goto done;
-    status = LENS_BAD_FILE;
     bool grey = !(kind & PNG_COLOR_MASK_COLOR);
     int channels = opts.channels ? opts.channels : grey ? 1 : 3;
     image->width = (int)width;

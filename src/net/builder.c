@@ -26,6 +26,7 @@ static void free_node(lens_ctx *ctx, lens_node *node) {
             if (option->type == OP_STRING)
                 ctx_free(ctx, *(char **)((char *)node->op.opts + option->offset));
     ctx_free(ctx, node->op.opts);
+    ctx_free(ctx, node->given);
     ctx_free(ctx, (void *)node->op.in);
     ctx_free(ctx, (void *)node->op.name);
     ctx_free(ctx, node->input);
@@ -103,12 +104,17 @@ static lens_status choose_name(lens_net *net, const op_kind *kind, const char *g
     if (given) {
         size_t length = strlen(given);
         bool good = length >= 1 && length <= NET_MAX_NAME;
-        for (const char *c = given; good && *c; c++) good = *c > ' ' && *c <= '~';
+        for (const char *c = given; good && *c; c++)
+            good = *c > ' ' && *c <= '~' && !strchr("=,#\"", *c);
         if (!good)
             return ctx_fail(net->ctx, LENS_BAD_ARG,
-                            "%s: the name '%.40s' must be 1 to %d printable characters without "
-                            "spaces",
+                            "%s: the name '%.40s' must be 1 to %d printable characters, none of "
+                            "them a space, '=', ',', '#' or '\"'",
                             kind->name, given, NET_MAX_NAME);
+        if (!kind->min_inputs && *given >= '0' && *given <= '9')
+            return ctx_fail(net->ctx, LENS_BAD_ARG,
+                            "%s: the name of an input cannot begin with a digit, as '%s' does",
+                            kind->name, given);
         if (lens_net_find(net, given))
             return ctx_fail(net->ctx, LENS_BAD_ARG, "%s: two nodes have this name", given);
         *copy = ctx_strdup(net->ctx, given);
@@ -141,6 +147,11 @@ static lens_status copy_options(lens_node *node, const void *opts) {
         if (!*field) status = LENS_NOMEM;
     }
     node->op.opts = copy;
+    if (status == LENS_OK) {
+        node->given = ctx_alloc(node->net->ctx, 1, kind->opts_size);
+        if (!node->given) return LENS_NOMEM;
+        memcpy(node->given, copy, kind->opts_size);
+    }
     return status;
 }
 

@@ -126,7 +126,15 @@ int lens_net_nodes(const lens_net *net) { return net->nodes; }
 lens_node *lens_net_output(const lens_net *net) { return net->output; }
 lens_node *lens_net_input(const lens_net *net) { return net->input; }
 int lens_net_params(const lens_net *net) { return net->finished ? net->params : 0; }
-void lens_net_touched(lens_net *net) { net->version++; }
+
+void lens_net_touched(lens_net *net) {
+    for (int i = 0; i < lens_net_params(net); i++) {
+        const net_param *param = &net->param[i];
+        const op_node *op = &param->node->op;
+        if (op->kind->constrain) op->kind->constrain(op, param->slot, net->weights + param->offset);
+    }
+    net->version++;
+}
 
 lens_node *lens_net_node(const lens_net *net, int index) {
     return index >= 0 && index < net->nodes ? net->node[index] : NULL;

@@ -14,9 +14,10 @@
 #include "op/op.h"
 
 enum {
-    NET_MAX_NODES = 8192,         /* ResNet-1001 has about 3400 */
-    NET_MAX_NAME = 200,           /* bytes of a node's name: printable ASCII without spaces */
-    NET_MAX_INPUTS = 1024,        /* of one node */
+    NET_MAX_NODES = 8192,  /* ResNet-1001 has about 3400 */
+    NET_MAX_NAME = 200,    /* bytes of a node's name: printable ASCII but for space = , # " */
+    NET_MAX_INPUTS = 1024, /* of one node */
+    NET_MAX_WORDS = 256,   /* that travel with a model */
     NET_MAX_WEIGHTS = 0x7fffffff, /* floats of a net: 8 GiB; AlexNet has 6e7, VGG-16 1.4e8 */
     NET_ALIGN = 64,               /* bytes; a cache line and the widest vector */
     NET_ALIGN_FLOATS = NET_ALIGN / 4,
@@ -27,8 +28,9 @@ struct lens_node {
     lens_net *net;
     int index;
     lens_node **input; /* op.inputs of them */
-    int first_param;   /* of op.params in net->param, after finish */
-    int field, jump;   /* receptive field and step, in input rows */
+    void *given;     /* the options as the builder got them, for the net text; strings in op.opts */
+    int first_param; /* of op.params in net->param, after finish */
+    int field, jump; /* receptive field and step, in input rows */
     bool frozen;
 };
 

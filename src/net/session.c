@@ -232,8 +232,8 @@ static bool same_shape(const lens_tensor *t, shape s) {
 
 /* ---- Forward -------------------------------------------------------------------------------- */
 
-/* Element-wise work in pieces, so that a big join uses all threads: 64 KiB is half an L1 cache's
- * worth of operands times four, long against the cost of handing out a task. */
+/* Element-wise work goes out in pieces, so that a big join uses all threads. Three arrays of 64 KiB fit
+ * into a second-level cache of 256 KiB, and 8 floats a nanosecond (32 GB/s) make a piece about 2 us. */
 enum { PIECE = 16384 };
 
 typedef struct piece_job {
@@ -374,6 +374,7 @@ static void backward_node(lens_session *s, int i, bool repack) {
             move(s, samples(s, i), it->grad, s->node[source].grad, it->plan->edge[0].adds);
         return;
     }
+    it->run.n = s->n; /* a fused activation had no forward that set it */
     it->run.repack = repack;
     op->kind->backward(&it->run);
     for (int k = 0; k < op->inputs; k++) {

@@ -337,16 +337,16 @@ static void walk_block(const run_job *r, const corr_walk *walk, int group, int m
         .slope = io->slope,
     };
     out += (size_t)m0 * plane;
-    if (contiguous(c) || c->by_row) {
+    if (contiguous(c)) {
         t.c_m = (ptrdiff_t)plane;
-        out += (size_t)r0 * (size_t)c->out_w;
-        if (!c->by_row) {
-            line(c, io->kern, &t, panel, out, rows * c->out_w);
-            return;
-        }
+        line(c, io->kern, &t, panel, out + (ptrdiff_t)r0 * c->out_w, rows * c->out_w);
+        return;
+    }
+    if (c->by_row) { /* grid_x is 1 */
+        t.c_m = (ptrdiff_t)plane;
         for (int i = 0; i < rows; i++)
-            line(c, io->kern, &t, panel + (ptrdiff_t)i * c->pitch, out + (ptrdiff_t)i * c->out_w,
-                 walk->columns);
+            line(c, io->kern, &t, panel + (ptrdiff_t)i * c->pitch,
+                 out + (ptrdiff_t)((r0 + i) * c->grid_y + walk->out_y) * c->out_w, walk->columns);
         return;
     }
     t.c_m = c->block * c->pitch + io->kern->lanes;

@@ -1,0 +1,149 @@
+/* inspect.c - lenslet inspect: the layers of a net and what they cost.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRAIN_BATCH = 64 };
+
+static int list_nets(cli *c) {
+    json_t *nets = json_array();
+    table *t = table_new("lrrl", (const char *[]){ "net", "input", "classes", "what" });
+    for (int i = 0; i < lens_zoo_count(); i++) {
+        const lens_zoo_entry *e = lens_zoo_at(i);
+        char input[48], classes[16];
+        snprintf(input, sizeof input, "%dx%dx%d", e->channels, e->height, e->width);
+        snprintf(classes, sizeof classes, "%d", e->classes);
+        table_row(t, (const char *[]){ e->name, input, classes, e->what });
+        json_array_append_new(nets, json_pack("{s:s,s:s,s:s,s:[iii],s:i}", "name", e->name, "what",
+                                              e->what, "paper", e->paper, "input", e->channels,
+                                              e->height, e->width, "classes", e->classes));
+    }
+    if (c->json)
+        table_free(t);
+    else
+        table_print(t);
+    return emit(c, json_pack("{s:o}", "nets", nets));
+}
+
+static const char *shape_of(const lens_node_info *info, char buf[48]) {
+    if (info->rank == 4)
+        snprintf(buf, 48, "%dx%dx%d", info->c, info->h, info->w);
+    else if (info->rank == 3)
+        snprintf(buf, 48, "%dx%d", info->c, info->w);
+    else
+        snprintf(buf, 48, "%d", info->c);
+    return buf;
+}
+
+static json_t *layer_json(const lens_node *node) {
+    lens_node_info info, source;
+    lens_node_info_get(node, &info);
+    json_t *inputs = json_array(), *output = json_array();
+    for (int i = 0; i < info.inputs; i++) {
+        lens_node_info_get(lens_node_input(node, i), &source);
+        json_array_append_new(inputs, json_text(source.name));
+    }
+    json_array_append_new(output, json_integer(info.c));
+    if (info.rank == 4) json_array_append_new(output, json_integer(info.h));
+    if (info.rank > 2) json_array_append_new(output, json_integer(info.w));
+    return json_pack("{s:o,s:s,s:s,s:o,s:o,s:I,s:I,s:I,s:i,s:i}", "name", json_text(info.name),
+                     "kind", info.kind, "what", info.label, "inputs", inputs, "output", output,
+                     "parameters", (json_int_t)info.parameters, "macs", (json_int_t)info.macs,
+                     "connections", (json_int_t)info.connections, "field", info.field, "jump",
+                     info.jump);
+}
+
+/* Bytes of a session's arena. */
+static int session_bytes(cli *c, const model *m, const lens_session_opts *opts, size_t *bytes) {
+    lens_session *session;
+    lens_status status = lens_session_new(&session, m->net, c->ctx, opts);
+    if (status != LENS_OK) return fail_status(c, status, WORKING);
+    *bytes = lens_session_bytes(session);
+    lens_session_free(session);
+    return EXIT_DONE;
+}
+
+static void print_layers(const lens_net *net) {
+    table *t = table_new(
+        "llrrrr", (const char *[]){ "layer", "what", "output", "parameters", "MACs", "field" });
+    char parameters[32], macs[32], field[32], shape[48];
+    for (int i = 0; i < lens_net_nodes(net); i++) {
+        lens_node_info info;
+        lens_node_info_get(lens_net_node(net, i), &info);
+        table_row(t,
+                  (const char *[]){ info.name, info.label, shape_of(&info, shape),
+                                    info.parameters ? with_commas(info.parameters, parameters) : "",
+                                    info.macs ? with_commas(info.macs, macs) : "",
+                                    with_commas(info.field, field) });
+    }
+    table_line(t);
+    table_row(t,
+              (const char *[]){ "total", "", "", with_commas(lens_net_parameters(net), parameters),
+                                with_commas(lens_net_macs(net), macs), "" });
+    table_print(t);
+}
+
+static int print_text(cli *c, const model *m) {
+    char *text;
+    lens_status status = lens_net_text(m->net, &text);
+    if (status != LENS_OK) return fail_status(c, status, WORKING);
+    if (c->json)
+        emit(c, json_pack("{s:o,s:o}", "net", json_text(lens_net_name(m->net)), "text",
+                          json_text(text)));
+    else
+        fputs(text, stdout);
+    lens_free(c->ctx, text);
+    return EXIT_DONE;
+}
+
+static int describe(cli *c, const model *m) {
+    const lens_session_opts one = { .batch = 1 }, step = { .batch = TRAIN_BATCH, .train = true };
+    size_t run_bytes = 0, train_bytes = 0;
+    int status = session_bytes(c, m, &one, &run_bytes);
+    if (status == EXIT_DONE) status = session_bytes(c, m, &step, &train_bytes);
+    if (status) return status;
+    if (!c->json) {
+        char run[32], train[32], weights[32];
+        if (m->entry) printf("%s: %s\n%s\n\n", m->entry->name, m->entry->what, m->entry->paper);
+        print_layers(m->net);
+        printf("\nmemory: weights %s, one picture %s, a training step of %d pictures %s\n",
+               as_bytes(4.0 * (double)lens_net_parameters(m->net), weights),
+               as_bytes((double)run_bytes, run), TRAIN_BATCH, as_bytes((double)train_bytes, train));
+        return EXIT_DONE;
+    }
+    json_t *layers = json_array();
+    for (int i = 0; i < lens_net_nodes(m->net); i++)
+        json_array_append_new(layers, layer_json(lens_net_node(m->net, i)));
+    return emit(c,
+                json_pack("{s:o,s:I,s:I,s:[iii],s:i,s:I,s:I,s:o}", "net",
+                          json_text(lens_net_name(m->net)), "parameters",
+                          (json_int_t)lens_net_parameters(m->net), "macs",
+                          (json_int_t)lens_net_macs(m->net), "input", m->input.c, m->input.h,
+                          m->input.w, "classes", m->classes, "arena_bytes", (json_int_t)run_bytes,
+                          "train_arena_bytes", (json_int_t)train_bytes, "layers", layers));
+}
+
+int open_argument(cli *c, model *m, const char *what) {
+    lens_zoo_opts opts = { .classes = (int)whole_of(c, "classes", 0) };
+    const char *input = text_of(c, "input", NULL);
+    if (input) {
+        int status = read_size(c, "input", input, &opts.channels, &opts.height, &opts.width);
+        if (status) return status;
+    }
+    int status = open_net(c, m, what, &opts);
+    if (status || m->entry || (!input && !opts.classes)) return status;
+    return fail(c, EXIT_USAGE, "%s has its own input and classes: leave out --%s", what,
+                input ? "input" : "classes");
+}
+
+int run_inspect(cli *c) {
+    if (!c->operands) return list_nets(c);
+    model m = { 0 };
+    int status = open_argument(c, &m, c->operand[0]);
+    if (status == EXIT_DONE) status = has(c, "text") ? print_text(c, &m) : describe(c, &m);
+    close_model(&m);
+    return status;
+}

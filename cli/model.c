@@ -1,0 +1,241 @@
+/* model.c - opens nets, models, data sets and pictures as the options say.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_NET_TEXT = 1 << 20 }; /* a DenseNet-264 is 40 KiB */
+
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && !strcmp(text + length - tail, end);
+}
+
+/* A word that can only be meant as a path. */
+static bool is_path(const char *text) { return strpbrk(text, "/.") != NULL; }
+
+static int read_text(cli *c, const char *path, char **text) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return fail(c, EXIT_BAD_INPUT, "%s: %s", path, strerror(errno));
+    *text = take(MAX_NET_TEXT + 1, 1);
+    size_t size = fread(*text, 1, MAX_NET_TEXT + 1, file);
+    int error = ferror(file) ? errno : 0;
+    fclose(file);
+    int status = EXIT_DONE;
+    if (error)
+        status = fail(c, EXIT_BAD_INPUT, "%s: %s", path, strerror(error));
+    else if (size > MAX_NET_TEXT)
+        status = fail(c, EXIT_BAD_INPUT, "%s: longer than the %d bytes a net text may have", path,
+                      MAX_NET_TEXT);
+    else if (memchr(*text, 0, size))
+        status = fail(c, EXIT_BAD_INPUT, "%s: neither a net text nor a .safetensors file", path);
+    if (status) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
+}
+
+/* Numbers separated by commas; false leaves them alone unless there are exactly `count`. */
+static bool read_numbers(const char *text, float *out, int count) {
+    float *value = take((size_t)count, sizeof *value);
+    int read = 0;
+    while (text && *text && read < count) {
+        char *end;
+        value[read] = strtof(text, &end);
+        if (end == text || !isfinite(value[read])) break;
+        read++;
+        text = *end == ',' ? end + 1 : end;
+    }
+    bool good = read == count && text && !*text;
+    if (good) memcpy(out, value, (size_t)count * sizeof *out);
+    free(value);
+    return good;
+}
+
+static void free_words(model *m) {
+    for (int i = 0; m->label && i < m->classes; i++) free(m->label[i]);
+    free(m->label);
+    free(m->mean);
+    free(m->std);
+}
+
+void read_words(model *m) {
+    free_words(m);
+    m->recipe = lens_zoo_find(lens_net_name(m->net));
+    lens_node_info_get(lens_net_input(m->net), &m->input);
+    lens_node_info_get(lens_net_output(m->net), &m->output);
+    m->classes = m->output.c;
+    m->label = take((size_t)m->classes, sizeof *m->label);
+    const char *line = lens_net_meta(m->net, "classes");
+    for (int i = 0; i < m->classes; i++) {
+        size_t length = line ? strcspn(line, "\n") : 0;
+        m->label[i] = length ? say_text("%.*s", (int)length, line) : say_text("%d", i);
+        if (line) line = line[length] ? line + length + 1 : NULL;
+    }
+    m->mean = take((size_t)m->input.c, sizeof *m->mean);
+    m->std = take((size_t)m->input.c, sizeof *m->std);
+    for (int i = 0; i < m->input.c; i++) m->std[i] = 1;
+    read_numbers(lens_net_meta(m->net, "mean"), m->mean, m->input.c);
+    read_numbers(lens_net_meta(m->net, "std"), m->std, m->input.c);
+}
+
+int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
+    lens_status status;
+    *m = (model){ .entry = lens_zoo_find(what) };
+    if (m->entry || !is_path(what)) {
+        struct stat file;
+        if (m->entry || stat(what, &file) != 0) {
+            status = lens_zoo_new(c->ctx, &m->net, what, opts);
+            if (status != LENS_OK) return fail_status(c, status, NAMING);
+            read_words(m);
+            return EXIT_DONE;
+        }
+    }
+    if (ends_with(what, ".safetensors")) {
+        status = lens_net_load(c->ctx, &m->net, what);
+        m->trained = true;
+    } else {
+        char *text = NULL;
+        int failed = read_text(c, what, &text);
+        if (failed) return failed;
+        status = lens_net_parse(c->ctx, &m->net, text, what);
+        free(text);
+    }
+    if (status != LENS_OK) return fail_status(c, status, READING);
+    read_words(m);
+    return EXIT_DONE;
+}
+
+int open_model(cli *c, model *m) {
+    *m = (model){ 0 };
+    const char *file = text_of(c, "model", NULL), *net = text_of(c, "net", NULL);
+    const char *weights = text_of(c, "weights", NULL);
+    if (file && (net || weights))
+        return fail(c, EXIT_USAGE, "--model has its own net and weights: leave out --%s",
+                    net ? "net" : "weights");
+    if (file) {
+        lens_status status = lens_net_load(c->ctx, &m->net, file);
+        if (status != LENS_OK) return fail_status(c, status, READING);
+        m->trained = true;
+        read_words(m);
+        return EXIT_DONE;
+    }
+    if (!net || !weights)
+        return fail(c, EXIT_USAGE, "which model? --model FILE, or --net NAME|FILE --weights FILE");
+
+    lens_zoo_opts opts = { .classes = (int)whole_of(c, "classes", 0) };
+    const char *input = text_of(c, "input", NULL);
+    if (input && !find_option(c->verb, "input", 0)->many) {
+        int status = read_size(c, "input", input, &opts.channels, &opts.height, &opts.width);
+        if (status) return status;
+    }
+    int status = open_net(c, m, net, &opts);
+    if (status) return status;
+    lens_status loaded = lens_net_load_weights(m->net, weights);
+    if (loaded != LENS_OK) {
+        close_model(m);
+        return fail_status(c, loaded, READING);
+    }
+    m->trained = true;
+    read_words(m);
+    return EXIT_DONE;
+}
+
+void close_model(model *m) {
+    free_words(m);
+    lens_net_free(m->net);
+    *m = (model){ 0 };
+}
+
+int open_data(cli *c, const char *source, lens_data **data, const model *m) {
+    *data = NULL;
+    if (!source)
+        return fail(c, EXIT_USAGE,
+                    "which data? --data SRC: a known name or a path (lenslet data "
+                    "list shows the names)");
+    lens_data_opts opts = { .skip_bad = has(c, "skip-bad"),
+                            .seed = (uint64_t)whole_of(c, "seed", 0) };
+    if (m) {
+        opts.channels = m->input.c == 1 || m->input.c == 3 ? m->input.c : 0;
+        opts.height = m->input.h;
+        opts.width = m->input.w;
+    }
+    if (has(c, "channels")) opts.channels = (int)whole_of(c, "channels", 0);
+    const char *size = text_of(c, "size", NULL);
+    if (size) {
+        int channels;
+        int status = read_size(c, "size", size, &channels, &opts.height, &opts.width);
+        if (status) return status;
+        if (channels) return fail(c, EXIT_USAGE, "--size is \"%s\"; HxW is expected", size);
+    }
+    lens_status status = lens_data_open(c->ctx, data, source, &opts);
+    if (status == LENS_OK) return EXIT_DONE;
+    bool misnamed = status == LENS_NOT_FOUND && !is_path(source);
+    return fail_status(c, status, misnamed || status == LENS_BAD_ARG ? NAMING : READING);
+}
+
+lens_split split_of(const cli *c) {
+    return strcmp(text_of(c, "split", "test"), "train") ? LENS_TEST : LENS_TRAIN;
+}
+
+const char *split_name(lens_split split) { return split == LENS_TRAIN ? "train" : "test"; }
+
+int read_picture(cli *c, const model *m, const char *path, float *chw) {
+    if (m->input.rank != 4 || (m->input.c != 1 && m->input.c != 3))
+        return fail(c, EXIT_USAGE,
+                    "the model reads %dx%dx%d, which is neither grey nor colour "
+                    "pictures; lenslet run takes raw tensors",
+                    m->input.c, m->input.h, m->input.w);
+    lens_image image = { 0 }, fitted = { 0 };
+    lens_status status = lens_image_read(c->ctx, &image, path, m->input.c);
+    if (status == LENS_OK) status = lens_image_fit(c->ctx, &image, m->input.w, m->input.h, &fitted);
+    if (status == LENS_OK) lens_image_to_chw(&fitted, chw);
+    lens_image_free(c->ctx, &fitted);
+    lens_image_free(c->ctx, &image);
+    return status == LENS_OK ? EXIT_DONE : fail_status(c, status, READING);
+}
+
+void normalise(const model *m, float *chw, int n) {
+    size_t plane = (size_t)m->input.h * (size_t)m->input.w;
+    for (int i = 0; i < n * m->input.c; i++, chw += plane) {
+        float mean = m->mean[i % m->input.c], deviation = m->std[i % m->input.c];
+        for (size_t k = 0; k < plane; k++) chw[k] = (chw[k] - mean) / deviation;
+    }
+}
+
+void probabilities(const model *m, const float *y, float *p) {
+    if (!strcmp(m->output.kind, "softmax")) {
+        memcpy(p, y, (size_t)m->classes * sizeof *p);
+        return;
+    }
+    double largest = -INFINITY, sum = 0;
+    for (int k = 0; k < m->classes; k++) largest = fmax(largest, (double)y[k]);
+    for (int k = 0; k < m->classes; k++) sum += exp((double)y[k] - largest);
+    for (int k = 0; k < m->classes; k++) p[k] = (float)(exp((double)y[k] - largest) / sum);
+}
+
+int make_folder(cli *c, const char *path) {
+    char *part = say_text("%s", path);
+    int status = EXIT_DONE;
+    for (char *slash = part + 1; status == EXIT_DONE; slash++) {
+        slash = strchr(slash, '/');
+        if (slash) *slash = 0;
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            status =
+                fail(c, EXIT_FAILED, "%s: the folder cannot be made: %s", part, strerror(errno));
+        if (!slash) break;
+        *slash = '/';
+        if (!slash[1]) break;
+    }
+    struct stat folder;
+    if (status == EXIT_DONE && (stat(path, &folder) != 0 || !S_ISDIR(folder.st_mode)))
+        status = fail(c, EXIT_FAILED, "%s is not a folder", path);
+    free(part);
+    return status;
+}

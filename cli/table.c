@@ -1,0 +1,504 @@
+/* table.c - the verbs and options of the program. A new option is a line here and its use in the
+ * file of its verb.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <string.h>
+
+#define NETS                                                                                       \
+    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape course-both "      \
+    "course-mnist course-fashion course-cifar"
+#define SETS "shapes shapes:shape shapes:both fashion-mnist mnist cifar10 cifar100"
+#define MANY 2147483647.0
+
+const option common_options[] = {
+    { .name = "threads",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1024,
+      .fallback = "the CPUs this process may use",
+      .help = "worker threads; the numbers do not depend on it" },
+    { .name = "seed",
+      .type = WHOLE,
+      .value = "N",
+      .low = 0,
+      .high = 9e15,
+      .fallback = "0",
+      .help = "of everything random" },
+    { .name = "json", .help = "print one JSON object instead of text" },
+    { .name = "quiet", .letter = 'q', .help = "no messages and no progress" },
+    { .name = "verbose", .letter = 'v', .help = "say more" },
+    { .name = "help", .letter = 'h', .help = "this text" },
+    { .name = "version", .help = "version, instruction set and threads" },
+    { 0 },
+};
+
+static const option model_options[] = {
+    { .name = "model",
+      .letter = 'm',
+      .type = TEXT,
+      .value = "FILE",
+      .help = "a model saved by train (.safetensors)" },
+    { .name = "net",
+      .type = TEXT,
+      .value = "NAME|FILE",
+      .words = NETS,
+      .help = "a net of the zoo or a net text, with --weights" },
+    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net" },
+    { .name = "input",
+      .type = TEXT,
+      .value = "CxHxW",
+      .fallback = "the paper's",
+      .help = "input of a net of the zoo" },
+    { .name = "classes",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1 << 20,
+      .fallback = "the paper's",
+      .help = "outputs of a net of the zoo" },
+    { 0 },
+};
+
+static const option data_options[] = {
+    { .name = "data",
+      .letter = 'd',
+      .type = TEXT,
+      .value = "SRC",
+      .words = SETS,
+      .help = "a known name or a path, see lenslet data --help" },
+    { .name = "channels",
+      .type = WORD,
+      .value = "1|3",
+      .words = "1 3",
+      .fallback = "as stored",
+      .help = "read pictures as grey (1) or colour (3)" },
+    { .name = "size",
+      .type = TEXT,
+      .value = "HxW",
+      .fallback = "as stored",
+      .help = "resize pictures to cover this and cut at the centre" },
+    { .name = "skip-bad", .help = "leave out pictures that cannot be read, and list them" },
+    { 0 },
+};
+
+static const option split_options[] = {
+    { .name = "split",
+      .type = WORD,
+      .value = "test|train",
+      .words = "test train",
+      .fallback = "test",
+      .help = "which part of the data" },
+    { 0 },
+};
+
+static const option train_options[] = {
+    { .name = "net",
+      .letter = 'n',
+      .type = TEXT,
+      .value = "NAME|FILE",
+      .words = NETS,
+      .help = "a net of the zoo, a net text, or a model to go on from" },
+    { .name = "epochs",
+      .letter = 'e',
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1e6,
+      .fallback = "5",
+      .help = "passes over the training pictures" },
+    { .name = "batch",
+      .letter = 'b',
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 65536,
+      .fallback = "the net's, or 64",
+      .help = "pictures in a step" },
+    { .name = "lr",
+      .type = REAL,
+      .value = "RATE",
+      .low = 1e-12,
+      .high = 1e6,
+      .fallback = "the net's, or the optimiser's",
+      .help = "learning rate" },
+    { .name = "optimizer",
+      .type = WORD,
+      .value = "NAME",
+      .words = "sgd nesterov adagrad adadelta rmsprop adam adamw",
+      .fallback = "the net's, or sgd",
+      .help = "sgd, nesterov, adagrad, adadelta, rmsprop, adam, adamw" },
+    { .name = "momentum",
+      .type = REAL,
+      .value = "M",
+      .low = 0,
+      .high = 0.999999,
+      .fallback = "the net's",
+      .help = "share of the last step that is kept" },
+    { .name = "weight-decay",
+      .type = REAL,
+      .value = "D",
+      .low = 0,
+      .high = 1e6,
+      .fallback = "the net's",
+      .help = "pull of every weight towards 0" },
+    { .name = "schedule",
+      .type = TEXT,
+      .value = "HOW",
+      .words = "constant step:10,0.1 poly:2 cosine onecycle plateau:3,0.5",
+      .fallback = "the net's, or constant",
+      .help = "constant, step:E,G, steps:E1,E2:G, poly:P, cosine, onecycle, plateau:P,G; "
+              "+warmup:E may follow" },
+    { .name = "loss",
+      .type = WORD,
+      .value = "NAME",
+      .words = "cross-entropy mse mse-half mse-sum hinge hinge-squared",
+      .fallback = "cross-entropy",
+      .help = "cross-entropy, mse, mse-half, mse-sum, hinge, hinge-squared" },
+    { .name = "label-smoothing",
+      .type = REAL,
+      .value = "E",
+      .low = 0,
+      .high = 0.999999,
+      .fallback = "0",
+      .help = "share of each target that is spread over all classes" },
+    { .name = "clip",
+      .type = REAL,
+      .value = "NORM",
+      .low = 0,
+      .high = 1e30,
+      .fallback = "0: no limit",
+      .help = "largest norm of the gradient" },
+    { .name = "init",
+      .type = TEXT,
+      .value = "HOW",
+      .words = "he he-uniform xavier xavier-normal lecun torch normal:0.01 uniform:0.05 zero",
+      .fallback = "the net's, or he",
+      .help = "he, he-uniform, xavier, xavier-normal, lecun, torch, normal:S, uniform:A, "
+              "truncated:S, zero, constant:V" },
+    { .name = "augment",
+      .type = TEXT,
+      .value = "LIST",
+      .words = "mirror crop:2 shift:2",
+      .fallback = "nothing",
+      .help = "mirror, crop:N, shift:N, separated by commas" },
+    { .name = "weights", .type = TEXT, .value = "FILE", .help = "start from these weights" },
+    { .name = "freeze",
+      .type = WHOLE,
+      .value = "N",
+      .low = 0,
+      .high = 1e6,
+      .fallback = "0",
+      .help = "keep the first N layers that have weights as they are" },
+    { .name = "out",
+      .letter = 'o',
+      .type = TEXT,
+      .value = "DIR",
+      .fallback = "nothing is kept",
+      .help = "folder for the model, checkpoints and logs" },
+    { .name = "resume", .help = "go on where the run in --out stopped" },
+    { .name = "save-every",
+      .type = WHOLE,
+      .value = "STEPS",
+      .low = 1,
+      .high = MANY,
+      .fallback = "each epoch",
+      .help = "also save the state every so many steps" },
+    { 0 },
+};
+
+static const option eval_options[] = {
+    { .name = "batch",
+      .letter = 'b',
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 65536,
+      .fallback = "256",
+      .help = "pictures at a time" },
+    { 0 },
+};
+
+static const option predict_options[] = {
+    { .name = "top",
+      .letter = 'k',
+      .type = WHOLE,
+      .value = "K",
+      .low = 1,
+      .high = 1000,
+      .fallback = "3",
+      .help = "how many classes to show" },
+    { 0 },
+};
+
+static const option run_model_options[] = {
+    { .name = "model",
+      .letter = 'm',
+      .type = TEXT,
+      .value = "FILE",
+      .help = "a model saved by train (.safetensors)" },
+    { .name = "net",
+      .type = TEXT,
+      .value = "NAME|FILE",
+      .words = NETS,
+      .help = "a net of the zoo or a net text, with --weights" },
+    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net" },
+    { .name = "input",
+      .letter = 'i',
+      .type = TEXT,
+      .value = "[NAME=]X.npy",
+      .many = true,
+      .help = "the input, (N,C,H,W) or (C,H,W), used as it is" },
+    { .name = "classes",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1 << 20,
+      .fallback = "the paper's",
+      .help = "outputs of a net of the zoo" },
+    { .name = "out",
+      .letter = 'o',
+      .type = TEXT,
+      .value = "DIR",
+      .fallback = ".",
+      .help = "folder for NAME.npy of each output" },
+    { .name = "all-nodes", .help = "write the value of every node, not only of the output" },
+    { 0 },
+};
+
+static const option inspect_options[] = {
+    { .name = "input",
+      .type = TEXT,
+      .value = "CxHxW",
+      .fallback = "the paper's",
+      .help = "input of a net of the zoo" },
+    { .name = "classes",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1 << 20,
+      .fallback = "the paper's",
+      .help = "outputs of a net of the zoo" },
+    { 0 },
+};
+
+static const option inspect_own_options[] = {
+    { .name = "text", .help = "print the net as net text, ready to edit and train" },
+    { 0 },
+};
+
+static const option bench_options[] = {
+    { .name = "batch",
+      .letter = 'b',
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 65536,
+      .fallback = "1, with --train 64",
+      .help = "pictures at a time" },
+    { .name = "train", .help = "time training steps instead of inference" },
+    { .name = "seconds",
+      .type = REAL,
+      .value = "S",
+      .low = 0.001,
+      .high = 3600,
+      .fallback = "1",
+      .help = "how long to measure, after warming up for a fifth of it" },
+    { 0 },
+};
+
+static const option picture_options[] = {
+    { .name = "out", .letter = 'o', .type = TEXT, .value = "PATH", .help = "where to write" },
+    { .name = "count",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 100000,
+      .fallback = "64",
+      .help = "how many pictures, spread evenly" },
+    { 0 },
+};
+
+static const option plot_options[] = {
+    { .name = "out",
+      .letter = 'o',
+      .type = TEXT,
+      .value = "FILE",
+      .help = "the figure, .svg or .png" },
+    { .name = "layer",
+      .letter = 'l',
+      .type = TEXT,
+      .value = "NAME",
+      .many = true,
+      .fallback = "filters: the first convolution; maps: every layer with maps",
+      .help = "which layer; maps takes several" },
+    { .name = "image", .type = TEXT, .value = "FILE", .help = "maps: the picture to look at" },
+    { .name = "index",
+      .type = WHOLE,
+      .value = "N",
+      .low = 0,
+      .high = MANY,
+      .fallback = "0",
+      .help = "maps: this picture of --data" },
+    { .name = "title", .type = TEXT, .value = "TEXT", .help = "above the figure" },
+    { .name = "share", .help = "maps: one colour scale for all layers" },
+    { 0 },
+};
+
+static const option help_options[] = {
+    { .name = "man", .help = "print the manual page (roff)" },
+    { .name = "completion",
+      .type = WORD,
+      .value = "SHELL",
+      .words = "bash zsh fish",
+      .help = "print the completion script for bash, zsh or fish" },
+    { 0 },
+};
+
+static const topic data_topics[] = {
+    { "list", "", "the data sets that have a name here, and whether they are installed" },
+    { "info", "SRC", "size, classes, counts, mean and deviation, problems" },
+    { "sheet", "SRC -o FILE", "a contact sheet as a figure (.svg or .png)" },
+    { "export", "SRC -o DIR", "pictures as PNG files called CLASS-INDEX.png" },
+    { 0 },
+};
+
+static const topic plot_topics[] = {
+    { "curves", "RUN", "loss and accuracy of a training run (its folder or log.csv)" },
+    { "filters", "", "the weights of a convolution" },
+    { "maps", "", "what every layer makes of one picture (--image, or --data and --index)" },
+    { "confusion", "", "which classes are taken for which (--data)" },
+    { "errors", "", "the most confident mistakes (--data)" },
+    { "arch", "[NAME|FILE]", "the layers and their sizes" },
+    { 0 },
+};
+
+const verb verbs[] = {
+    { .name = "train",
+      .arguments = "--net NAME|FILE --data SRC [options]",
+      .what = "train a network on labelled pictures",
+      .more =
+          "The input and the classes of a net of the zoo follow the data. What is not given is "
+          "taken from the net's own recipe. Ctrl-C saves the state and ends with status 130; a "
+          "second Ctrl-C leaves at once. With --out the folder gets model.safetensors (the best "
+          "epoch), last.safetensors and last.state (to resume), log.csv and log.jsonl.",
+      .examples = "lenslet train --net lenet5 --data fashion-mnist --epochs 5 --out runs/fashion\n"
+                  "lenslet train --net lenet5 --data fashion-mnist --out runs/fashion --resume\n"
+                  "lenslet train --net my-net.txt --data my-pictures/ --augment mirror,crop:2\n"
+                  "lenslet train --net runs/fashion/model.safetensors --data mnist --freeze 2",
+      .groups = { train_options, data_options },
+      .run = run_train },
+    { .name = "eval",
+      .arguments = "--model FILE --data SRC [options]",
+      .what = "measure a model on labelled pictures",
+      .more = "Every picture counts once. Accuracies are fractions from 0 to 1.",
+      .examples = "lenslet eval --model runs/fashion/model.safetensors --data fashion-mnist\n"
+                  "lenslet eval --model model.safetensors --data my-pictures/ --json",
+      .groups = { model_options, data_options, split_options, eval_options },
+      .run = run_eval },
+    { .name = "predict",
+      .arguments = "--model FILE IMAGE... [options]",
+      .what = "name what is on pictures",
+      .more = "A picture (PNG, JPEG, PNM) is converted to the model's grey or colour, resized to "
+              "cover its input, cut at the centre and normalised like the training pictures. It is "
+              "not inverted: a model trained on white digits on black wants such pictures.",
+      .examples = "lenslet predict --model runs/fashion/model.safetensors boot.png\n"
+                  "lenslet predict -m model.safetensors --top 5 --json *.jpg",
+      .fewest = 1,
+      .most = -1,
+      .groups = { model_options, predict_options },
+      .run = run_predict },
+    { .name = "run",
+      .arguments = "--model FILE --input X.npy [--out DIR]",
+      .what = "push raw tensors through a network",
+      .more = "Nothing is resized or normalised: the numbers of the file are the input.",
+      .examples = "lenslet run --model model.safetensors --input x.npy --out results\n"
+                  "lenslet run --net lenet5 --weights w.safetensors -i input=x.npy --all-nodes",
+      .groups = { run_model_options },
+      .run = run_run },
+    { .name = "inspect",
+      .arguments = "[NAME|FILE] [options]",
+      .what = "layers, shapes, parameters, cost, memory, receptive field",
+      .more = "Without an argument: the nets of the zoo.",
+      .examples = "lenslet inspect\n"
+                  "lenslet inspect lenet5\n"
+                  "lenslet inspect lenet5 --input 3x32x32 --text > my-net.txt\n"
+                  "lenslet inspect runs/fashion/model.safetensors --json",
+      .most = 1,
+      .groups = { inspect_options, inspect_own_options },
+      .run = run_inspect },
+    { .name = "bench",
+      .arguments = "NAME|FILE [options]",
+      .what = "time a network",
+      .examples = "lenslet bench lenet5 --batch 16\n"
+                  "lenslet bench lenet5 --train --batch 64 --threads 2 --json",
+      .fewest = 1,
+      .most = 1,
+      .groups = { inspect_options, bench_options },
+      .run = run_bench },
+    { .name = "data",
+      .arguments = "TOPIC [SRC] [options]",
+      .what = "look at labelled pictures before training",
+      .more = "SRC is a known name, looked up in $LENSLET_DATA, $XDG_DATA_HOME/lenslet and "
+              "/usr/share/datasets, or a path: a folder with one folder of pictures for each class "
+              "(train/ and test/ if present), with IDX files or with CIFAR binary files; or a CSV "
+              "file with lines path,label[,split].",
+      .examples = "lenslet data list\n"
+                  "lenslet data info my-pictures/\n"
+                  "lenslet data sheet fashion-mnist --count 100 -o sheet.png\n"
+                  "lenslet data export fashion-mnist --count 5 -o pictures",
+      .topics = data_topics,
+      .most = 1,
+      .groups = { picture_options, data_options + 1, split_options },
+      .run = run_data },
+    { .name = "plot",
+      .arguments = "TOPIC [options] -o FILE",
+      .what = "draw curves, filters, maps, confusion, errors or the architecture",
+      .examples = "lenslet plot curves runs/fashion -o curves.svg\n"
+                  "lenslet plot filters -m runs/fashion/model.safetensors -o filters.png\n"
+                  "lenslet plot maps -m model.safetensors --image boot.png -o maps.svg\n"
+                  "lenslet plot confusion -m model.safetensors -d fashion-mnist -o confusion.svg\n"
+                  "lenslet plot errors -m model.safetensors -d fashion-mnist -o errors.png\n"
+                  "lenslet plot arch lenet5 -o lenet5.svg",
+      .topics = plot_topics,
+      .most = 1,
+      .groups = { plot_options, model_options, data_options, split_options },
+      .run = run_plot },
+    { .name = "help",
+      .arguments = "[VERB] [options]",
+      .what = "help on a verb, the manual page, shell completion",
+      .examples = "lenslet help train\n"
+                  "lenslet help --man | man -l -\n"
+                  "source <(lenslet help --completion bash)",
+      .most = 1,
+      .groups = { help_options },
+      .run = run_help },
+    { 0 },
+};
+
+const verb *find_verb(const char *name) {
+    for (const verb *v = verbs; v->name; v++)
+        if (!strcmp(v->name, name)) return v;
+    return NULL;
+}
+
+const option *next_option(const verb *v, int *group, int *index) {
+    for (; *group <= MAX_GROUPS; ++*group, *index = 0) {
+        const option *options = NULL;
+        if (*group == MAX_GROUPS)
+            options = common_options;
+        else if (v)
+            options = v->groups[*group];
+        if (options && options[*index].name) return &options[(*index)++];
+    }
+    return NULL;
+}
+
+const option *find_option(const verb *v, const char *name, char letter) {
+    int group = 0, index = 0;
+    for (const option *o; (o = next_option(v, &group, &index));)
+        if (name ? !strcmp(o->name, name) : o->letter == letter) return o;
+    return NULL;
+}

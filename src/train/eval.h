@@ -1,0 +1,23 @@
+/* eval.h - one pass over a split without changing the net.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef TRAIN_EVAL_H
+#define TRAIN_EVAL_H
+
+#include <lenslet/train.h>
+
+/* Do a net and a data set fit? LENS_BAD_SHAPE names both sides. */
+lens_status eval_check_fit(const lens_net *, const lens_data *);
+
+/* A batch of pictures in the shape the net's input has: the same memory. */
+lens_tensor eval_input(const lens_net *, const lens_batch *);
+
+/* What lens_eval does with a session and an unshuffled loader that are there already. `loss` is what
+ * result->loss is the mean of. interrupt, if not NULL, is polled at each batch: then LENS_INTERRUPTED. */
+lens_status eval_run(lens_net *, lens_session *, lens_loader *, const lens_loss *loss,
+                     const volatile int *interrupt, lens_eval_result *, int64_t *confusion,
+                     float *logits);
+
+double eval_clock(void); /* seconds, monotonic */
+
+#endif

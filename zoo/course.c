@@ -1,0 +1,162 @@
+/* course.c - the six experiments of a course chapter, with its own learning rates and batches.
+ *
+ *                     input      convolutions (pool 2 after |)       dense         parameters      MACs
+ *     course-color    3x28x28    2@1 | 3@3 |                         32 BN, 6           3,815    16,128
+ *     course-shape    1x28x28    8@3 pad 1 | 16@3 |                  32 BN, 5          19,941   240,928
+ *     course-both     3x28x28    8@3 pad 1 | 16@3 |                  32 BN, 9          20,217   353,952
+ *     course-mnist    1x28x28    8@5 | 16@5 |                        32 BN, 10         12,042   328,512
+ *     course-fashion  1x28x28    32@3 |                              128, 10          693,962   888,192
+ *     course-cifar    3x32x32    32@3 pad 1, 32@3 | 64@3 pad 1, 64@3 |   512, 10    1,250,858  20,741,120
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "zoo.h"
+
+#define COURSE "Microsoft AI-Edu: Neural networks, step by step, chapter 18"
+
+/* One convolution of `out` maps, ReLU. */
+static lens_node *conv(lens_node *x, const char *name, int out, int kernel, int pad) {
+    x = lens_conv2d(x, name, (lens_conv2d_opts){ .out = out, .kernel = { kernel }, .pad = pad });
+    return lens_relu(x, NULL);
+}
+
+static lens_node *pool(lens_node *x) {
+    return lens_maxpool(x, NULL, (lens_pool_opts){ .kernel = { 2 } });
+}
+
+/* 32 units with batch normalisation, then the classes: the head of four of the six. */
+static lens_node *head(lens_node *x, int classes) {
+    x = lens_dense(lens_flatten(x, NULL), "fc1", (lens_dense_opts){ .out = 32 });
+    x = lens_relu(lens_batchnorm(x, "bn1", (lens_batchnorm_opts){ 0 }), NULL);
+    return lens_dense(x, "fc2", (lens_dense_opts){ .out = classes });
+}
+
+static lens_node *build_color(lens_net *net, const lens_zoo_opts *o) {
+    lens_node *x = lens_input(net, "input", o->channels, o->height, o->width);
+    x = pool(conv(x, "conv1", 2, 1, 0));
+    x = pool(conv(x, "conv2", 3, 3, 0));
+    return head(x, o->classes);
+}
+
+static lens_node *build_shape(lens_net *net, const lens_zoo_opts *o) {
+    lens_node *x = lens_input(net, "input", o->channels, o->height, o->width);
+    x = pool(conv(x, "conv1", 8, 3, 1));
+    x = pool(conv(x, "conv2", 16, 3, 0));
+    return head(x, o->classes);
+}
+
+static lens_node *build_mnist(lens_net *net, const lens_zoo_opts *o) {
+    lens_node *x = lens_input(net, "input", o->channels, o->height, o->width);
+    x = pool(conv(x, "conv1", 8, 5, 0));
+    x = pool(conv(x, "conv2", 16, 5, 0));
+    return head(x, o->classes);
+}
+
+static lens_node *build_fashion(lens_net *net, const lens_zoo_opts *o) {
+    lens_node *x = lens_input(net, "input", o->channels, o->height, o->width);
+    x = pool(conv(x, "conv1", 32, 3, 0));
+    x = lens_dense(lens_flatten(x, NULL), "fc1", (lens_dense_opts){ .out = 128 });
+    return lens_dense(lens_relu(x, NULL), "fc2", (lens_dense_opts){ .out = o->classes });
+}
+
+static lens_node *build_cifar(lens_net *net, const lens_zoo_opts *o) {
+    lens_node *x = lens_input(net, "input", o->channels, o->height, o->width);
+    x = conv(conv(x, "conv1", 32, 3, 1), "conv2", 32, 3, 0);
+    x = lens_dropout(pool(x), NULL, 0.25f);
+    x = conv(conv(x, "conv3", 64, 3, 1), "conv4", 64, 3, 0);
+    x = lens_dropout(pool(x), NULL, 0.25f);
+    x = lens_dense(lens_flatten(x, NULL), "fc1", (lens_dense_opts){ .out = 512 });
+    x = lens_dropout(lens_relu(x, NULL), NULL, 0.5f);
+    return lens_dense(x, "fc2", (lens_dense_opts){ .out = o->classes });
+}
+
+const zoo_net zoo_course_color = {
+    .entry = { .name = "course-color",
+               .what = "tells six colours, whatever the shape",
+               .paper = COURSE,
+               .channels = 3,
+               .height = 28,
+               .width = 28,
+               .classes = 6,
+               .optimizer = "sgd",
+               .init = "he",
+               .rate = 0.1,
+               .batch = 16 },
+    .build = build_color,
+};
+
+const zoo_net zoo_course_shape = {
+    .entry = { .name = "course-shape",
+               .what = "tells five shapes in grey",
+               .paper = COURSE,
+               .channels = 1,
+               .height = 28,
+               .width = 28,
+               .classes = 5,
+               .optimizer = "sgd",
+               .init = "he",
+               .rate = 0.1,
+               .batch = 16 },
+    .build = build_shape,
+};
+
+const zoo_net zoo_course_both = {
+    .entry = { .name = "course-both",
+               .what = "tells three shapes in three colours: nine classes",
+               .paper = COURSE,
+               .channels = 3,
+               .height = 28,
+               .width = 28,
+               .classes = 9,
+               .optimizer = "sgd",
+               .init = "he",
+               .rate = 0.1,
+               .batch = 16 },
+    .build = build_shape,
+};
+
+const zoo_net zoo_course_mnist = {
+    .entry = { .name = "course-mnist",
+               .what = "two convolutions of 5x5 for handwritten digits",
+               .paper = COURSE,
+               .channels = 1,
+               .height = 28,
+               .width = 28,
+               .classes = 10,
+               .optimizer = "sgd",
+               .init = "xavier",
+               .rate = 0.1,
+               .momentum = 0.9,
+               .batch = 128 },
+    .build = build_mnist,
+};
+
+const zoo_net zoo_course_fashion = {
+    .entry = { .name = "course-fashion",
+               .what = "one convolution of 32 maps and 128 dense units for Fashion-MNIST",
+               .paper = COURSE,
+               .channels = 1,
+               .height = 28,
+               .width = 28,
+               .classes = 10,
+               .optimizer = "sgd",
+               .init = "xavier",
+               .rate = 0.01,
+               .momentum = 0.9,
+               .batch = 32 },
+    .build = build_fashion,
+};
+
+const zoo_net zoo_course_cifar = {
+    .entry = { .name = "course-cifar",
+               .what = "four convolutions of 3x3 with dropout for CIFAR-10",
+               .paper = COURSE,
+               .channels = 3,
+               .height = 32,
+               .width = 32,
+               .classes = 10,
+               .optimizer = "rmsprop",
+               .init = "xavier",
+               .rate = 0.0001,
+               .batch = 32 },
+    .build = build_cifar,
+};
