@@ -19,10 +19,10 @@ enum { MAX_WORDS = 64 };
 static char *suggestion(const char *word, const char *const *names, size_t count,
                         const char *dashes) {
     const char *near = lens_nearest(word, names, count);
-    return near ? format_text("; did you mean \"%s%s\"?", dashes, near) : format_text("%s", "");
+    return near ? say_text("; did you mean \"%s%s\"?", dashes, near) : say_text("%s", "");
 }
 
-static int unknown_verb(cli *c, const char *word) {
+int unknown_verb(cli *c, const char *word) {
     const char *names[MAX_WORDS];
     size_t count = 0;
     for (const verb *v = verbs; v->name; v++) names[count++] = v->name;
@@ -72,7 +72,7 @@ static bool parse_number(const char *text, bool whole, double *value) {
 }
 
 static int check_word(cli *c, const option *o, const char *value) {
-    char *copy = format_text("%s", o->words), *rest = copy;
+    char *copy = say_text("%s", o->words), *rest = copy;
     const char *words[MAX_WORDS];
     size_t count = 0;
     bool found = false;
@@ -125,7 +125,7 @@ static int add(cli *c, const option *o, const char *value) {
 /* --name, --name=value, --name value. */
 static int long_option(cli *c, int *i, int argc, char **argv) {
     const char *word = argv[*i] + 2, *equals = strchr(word, '=');
-    char *name = equals ? format_text("%.*s", (int)(equals - word), word) : format_text("%s", word);
+    char *name = equals ? say_text("%.*s", (int)(equals - word), word) : say_text("%s", word);
     const option *o = find_option(c->verb, name, 0);
     int status;
     if (!o)
@@ -187,10 +187,10 @@ static int count_operands(cli *c) {
 static char *join(int argc, char **argv) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "-_./=:,+@%";
-    char *line = format_text("lenslet");
+    char *line = say_text("lenslet");
     for (int i = 1; i < argc; i++) {
         bool quote = !*argv[i] || argv[i][strspn(argv[i], plain)];
-        char *longer = format_text(quote ? "%s '%s'" : "%s %s", line, argv[i]);
+        char *longer = say_text(quote ? "%s '%s'" : "%s %s", line, argv[i]);
         free(line);
         line = longer;
     }

@@ -50,6 +50,7 @@ typedef struct cli {
  * status of a failure that has been told. cli->verb NULL: only common options were given. */
 int read_arguments(cli *, int argc, char **argv);
 void free_arguments(cli *);
+int unknown_verb(cli *, const char *word); /* tells it; EXIT_USAGE */
 
 /* Values of options. The name must be one of the verb's. Numbers have been checked. */
 bool has(const cli *, const char *name);
@@ -91,11 +92,11 @@ json_t *json_text(const char *);   /* bytes that are not UTF-8 become "?" */
 
 /* Zeroed memory that is never NULL: the program ends if there is none. */
 void *take(size_t count, size_t size);
-char *format_text(const char *format, ...) PRINTF(1, 2); /* from take; free it */
+char *say_text(const char *format, ...) PRINTF(1, 2); /* from take; free it */
 
 const char *with_commas(int64_t value, char buf[32]);         /* "61,706" */
 const char *as_bytes(double bytes, char buf[32]);             /* "1.4 MiB" */
-const char *as_time(double seconds, char buf[32]);            /* "0:42", "1:02:03" */
+const char *as_time(double seconds, char buf[32]);            /* "4.2 s", "1:42", "1:02:03" */
 const char *as_bar(double fraction, int width, char buf[96]); /* "#####" of at most 95 */
 
 /* A table of text on stdout: columns are as wide as their widest cell. `align` has a letter for
@@ -111,8 +112,9 @@ void table_print(table *); /* and free */
 
 typedef struct model {
     lens_net *net;
-    const lens_zoo_entry *entry; /* NULL: not from the zoo */
-    bool trained;                /* has weights */
+    const lens_zoo_entry *entry;  /* NULL: not from the zoo */
+    const lens_zoo_entry *recipe; /* of the net of that name, from wherever it came; or NULL */
+    bool trained;                 /* has weights */
     lens_node_info input, output;
     int classes;
     char **label;      /* [classes]; "0", "1", ... if the model has no names */

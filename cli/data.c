@@ -99,7 +99,7 @@ static int show_info(cli *c, lens_data *data) {
     int result = EXIT_DONE;
     lens_status status = lens_data_mean_std(data, mean, std);
     if (status == LENS_OK) status = lens_data_hash(data, &number);
-    char *hash = format_text("%016llx", (unsigned long long)number);
+    char *hash = say_text("%016llx", (unsigned long long)number);
     d = lens_data_describe(data); /* reading may have found problems */
     if (status != LENS_OK)
         result = fail_status(c, status, READING);
@@ -159,8 +159,8 @@ static int draw_sheet(cli *c, const choice *s, const char *path) {
                                             .w = s->info->width };
         label[i] = s->info->class_name[s->label[i]];
     }
-    char *title = format_text("%s, %zu of %zu pictures to %s", s->info->name, s->count,
-                              s->info->count[s->split], split_name(s->split));
+    char *title = say_text("%s, %zu of %zu pictures to %s", s->info->name, s->count,
+                           s->info->count[s->split], split_name(s->split));
     const lens_figure_opts opts = { .title = title, .caption = c->command };
     lens_figure *figure = NULL;
     lens_status status = lens_figure_sheet(c->ctx, &figure, picture, label, s->count, &opts);
@@ -178,7 +178,7 @@ static int draw_sheet(cli *c, const choice *s, const char *path) {
 /* A class name as part of a file name: whatever could mean something to a shell or a file system
  * becomes a dash. */
 static char *file_word(const char *name) {
-    char *word = format_text("%s", *name ? name : "-");
+    char *word = say_text("%s", *name ? name : "-");
     for (char *at = word; *at; at++)
         if ((unsigned char)*at < 0x80 && !isalnum((unsigned char)*at) && *at != '_') *at = '-';
     return word;
@@ -204,7 +204,7 @@ static int export_pictures(cli *c, const choice *s, const char *folder) {
     json_t *files = json_array();
     for (size_t i = 0; i < s->count && result == EXIT_DONE; i++) {
         char *word = file_word(s->info->class_name[s->label[i]]);
-        char *path = format_text("%s/%s-%zu.png", folder, word, s->index[i]);
+        char *path = say_text("%s/%s-%zu.png", folder, word, s->index[i]);
         lens_status status = write_picture(c, s, i, path);
         if (status != LENS_OK)
             result = fail_status(c, status, WORKING);

@@ -46,8 +46,7 @@ static void print_option(const option *o) {
         at = 0;
     }
     printf("%*s", INDENT - at, "");
-    char *text =
-        o->fallback ? format_text("%s [%s]", o->help, o->fallback) : format_text("%s", o->help);
+    char *text = o->fallback ? say_text("%s [%s]", o->help, o->fallback) : say_text("%s", o->help);
     wrap(stdout, text, INDENT, INDENT);
     free(text);
 }
@@ -302,7 +301,7 @@ int run_help(cli *c) {
         print_man();
     } else if (c->operands) {
         const verb *v = find_verb(c->operand[0]);
-        if (!v) return fail(c, EXIT_USAGE, "there is no verb \"%s\"", c->operand[0]);
+        if (!v) return unknown_verb(c, c->operand[0]);
         print_help(v);
     } else {
         print_overview(stdout);

@@ -67,6 +67,7 @@ static void free_words(model *m) {
 
 void read_words(model *m) {
     free_words(m);
+    m->recipe = lens_zoo_find(lens_net_name(m->net));
     lens_node_info_get(lens_net_input(m->net), &m->input);
     lens_node_info_get(lens_net_output(m->net), &m->output);
     m->classes = m->output.c;
@@ -74,7 +75,7 @@ void read_words(model *m) {
     const char *line = lens_net_meta(m->net, "classes");
     for (int i = 0; i < m->classes; i++) {
         size_t length = line ? strcspn(line, "\n") : 0;
-        m->label[i] = length ? format_text("%.*s", (int)length, line) : format_text("%d", i);
+        m->label[i] = length ? say_text("%.*s", (int)length, line) : say_text("%d", i);
         if (line) line = line[length] ? line + length + 1 : NULL;
     }
     m->mean = take((size_t)m->input.c, sizeof *m->mean);
@@ -100,7 +101,7 @@ int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
         status = lens_net_load(c->ctx, &m->net, what);
         m->trained = true;
     } else {
-        char *text;
+        char *text = NULL;
         int failed = read_text(c, what, &text);
         if (failed) return failed;
         status = lens_net_parse(c->ctx, &m->net, text, what);
@@ -220,7 +221,7 @@ void probabilities(const model *m, const float *y, float *p) {
 }
 
 int make_folder(cli *c, const char *path) {
-    char *part = format_text("%s", path);
+    char *part = say_text("%s", path);
     int status = EXIT_DONE;
     for (char *slash = part + 1; status == EXIT_DONE; slash++) {
         slash = strchr(slash, '/');

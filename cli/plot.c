@@ -72,7 +72,7 @@ static int read_log(cli *c, const char *path, log_table *t) {
     if (status == EXIT_DONE) {
         line[strcspn(line, "\r\n")] = 0;
         while (t->columns < MAX_COLUMNS && (name = strsep(&rest, ",")))
-            t->name[t->columns++] = format_text("%s", name);
+            t->name[t->columns++] = say_text("%s", name);
         while (t->rows < MAX_ROWS && fgets(line, MAX_LINE, file)) add_row(t, line);
     }
     if (file) fclose(file);
@@ -113,7 +113,7 @@ static int plot_curves(cli *c) {
         return fail(c, EXIT_USAGE, "which run? lenslet plot curves DIR -o %s", file_of(c));
     struct stat entry;
     bool folder = stat(c->operand[0], &entry) == 0 && S_ISDIR(entry.st_mode);
-    char *path = format_text(folder ? "%s/log.csv" : "%s", c->operand[0]);
+    char *path = say_text(folder ? "%s/log.csv" : "%s", c->operand[0]);
     log_table t = { 0 };
     int status = read_log(c, path, &t);
     if (status == EXIT_DONE) status = draw_log(c, path, &t);
@@ -161,8 +161,8 @@ static int plot_filters(cli *c) {
     status = find_weights(c, m.net, text_of(c, "layer", NULL), &p);
     if (status == EXIT_DONE) {
         char shape[96];
-        char *title = format_text("%s: %s %s", lens_net_name(m.net), p.name,
-                                  lens_tensor_shape(&p.value, shape));
+        char *title =
+            say_text("%s: %s %s", lens_net_name(m.net), p.name, lens_tensor_shape(&p.value, shape));
         lens_figure_opts opts = figure_opts(c, title);
         lens_figure *figure = NULL;
         opts.rgb = p.value.dim[1] == 3;
@@ -183,7 +183,7 @@ static int one_picture(cli *c, const model *m, float *chw, char **name) {
     const char *image = text_of(c, "image", NULL);
     char buf[64];
     if (image) {
-        *name = format_text("%s", image);
+        *name = say_text("%s", image);
         return read_picture(c, m, image, chw);
     }
     if (!has(c, "data"))
@@ -201,8 +201,8 @@ static int one_picture(cli *c, const model *m, float *chw, char **name) {
                  "%dx%dx%d",
                  info->channels, info->height, info->width, m->input.c, m->input.h, m->input.w);
     else if ((got = lens_data_get(data, split_of(c), index, chw, &label)) == LENS_OK)
-        *name = format_text("%s, %s", lens_data_sample(data, split_of(c), index, buf),
-                            info->class_name[label]);
+        *name = say_text("%s, %s", lens_data_sample(data, split_of(c), index, buf),
+                         info->class_name[label]);
     else
         status = fail_status(c, got, got == LENS_BAD_ARG ? NAMING : READING);
     lens_data_free(data);
@@ -245,7 +245,11 @@ static int draw_maps(cli *c, const model *m, const float *picture, const char *n
         if (status == LENS_OK)
             layer[count++] = (lens_figure_layer){ info.name, value.data, info.c, info.h, info.w };
     }
-    char *title = format_text("%s: maps of %s", lens_net_name(m->net), name);
+    if (count == 0) {
+        free(layer);
+        return fail(c, EXIT_USAGE, "%s has no layer with maps", lens_net_name(m->net));
+    }
+    char *title = say_text("%s: maps of %s", lens_net_name(m->net), name);
     lens_figure_opts opts = figure_opts(c, title);
     if (has(c, "share")) opts.share = LENS_SHARE_FIGURE;
     const lens_figure_picture input = { picture, m->input.c, m->input.h, m->input.w, 0, 0 };
@@ -330,8 +334,8 @@ static int plot_confusion(cli *c) {
     if (status == EXIT_DONE) {
         char right[32], all[32];
         char *title =
-            format_text("%s on %s: %s of %s right", lens_net_name(j.m.net), j.info->name,
-                        with_commas(j.result.correct, right), with_commas(j.result.images, all));
+            say_text("%s on %s: %s of %s right", lens_net_name(j.m.net), j.info->name,
+                     with_commas(j.result.correct, right), with_commas(j.result.images, all));
         const lens_figure_opts opts = figure_opts(c, title);
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_confusion(c->ctx, &figure, j.confusion, j.m.classes,
@@ -396,14 +400,18 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
                                   .source =
                                       lens_data_sample(j->data, split_of(c), w->index, buf[i]) };
     }
-    char *title = format_text(
-        "%s on %s: the most confident of %lld mistakes in %lld pictures", lens_net_name(j->m.net),
-        d->name, (long long)(j->result.images - j->result.correct), (long long)j->result.images);
-    const lens_figure_opts opts = figure_opts(c, title);
+    char mistakes[32], images[32];
+    char *title = say_text("%s on %s: %s mistakes in %s pictures", lens_net_name(j->m.net), d->name,
+                           with_commas(j->result.images - j->result.correct, mistakes),
+                           with_commas(j->result.images, images));
+    char *subtitle = say_text("the %zu most confident, the surest first", count);
+    lens_figure_opts opts = figure_opts(c, title);
+    if (count) opts.subtitle = subtitle;
     lens_figure *figure = NULL;
     if (status == LENS_OK)
         status =
             lens_figure_errors(c->ctx, &figure, sample, count, d->classes, d->class_name, &opts);
+    free(subtitle);
     free(title);
     free(buf);
     free(pixels);
@@ -412,7 +420,7 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
 }
 
 static int plot_errors(cli *c) {
-    enum { SHOWN = 100 }; /* a page; the figure says how many it has room for */
+    enum { SHOWN = 40 }; /* a page */
     judged j;
     int status = judge(c, &j);
     if (status == EXIT_DONE) {
@@ -430,6 +438,15 @@ static int plot_errors(cli *c) {
 
 /* ---- arch ---- */
 
+/* "5x5 conv2d pad 2" as "conv2d 5x5 pad 2": the figure tints a layer by its first word. */
+static char *kind_first(const lens_node_info *info) {
+    const char *kind = strstr(info->label, info->kind);
+    if (!kind) return say_text("%s", info->label);
+    const char *rest = kind + strlen(info->kind);
+    return say_text("%s %.*s%s", info->kind, (int)(kind - info->label), info->label,
+                    *rest ? rest + 1 : "");
+}
+
 static int plot_arch(cli *c) {
     model m = { 0 };
     int status = c->operands ? open_argument(c, &m, c->operand[0]) : open_model(c, &m);
@@ -437,25 +454,24 @@ static int plot_arch(cli *c) {
         int nodes = lens_net_nodes(m.net);
         lens_figure_block *block = take((size_t)nodes, sizeof *block);
         lens_node_info *info = take((size_t)nodes, sizeof *info);
+        char **kind = take((size_t)nodes, sizeof *kind);
         for (int i = 0; i < nodes; i++) {
             lens_node_info_get(lens_net_node(m.net, i), &info[i]);
+            kind[i] = kind_first(&info[i]);
             block[i] = (lens_figure_block){ .name = info[i].name,
-                                            .kind = info[i].label,
+                                            .kind = kind[i],
                                             .c = info[i].c,
                                             .h = info[i].h,
                                             .w = info[i].w,
                                             .params = info[i].parameters,
                                             .macs = info[i].macs };
         }
-        char parameters[32], macs[32];
-        char *title = format_text("%s: %s parameters, %s MACs", lens_net_name(m.net),
-                                  with_commas(lens_net_parameters(m.net), parameters),
-                                  with_commas(lens_net_macs(m.net), macs));
-        const lens_figure_opts opts = figure_opts(c, title);
+        const lens_figure_opts opts = figure_opts(c, lens_net_name(m.net));
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_arch(c->ctx, &figure, block, nodes, &opts);
         status = finish(c, drawn, figure);
-        free(title);
+        for (int i = 0; i < nodes; i++) free(kind[i]);
+        free(kind);
         free(info);
         free(block);
     }

@@ -99,9 +99,9 @@ static int write_results(cli *c, job *j) {
     json_t *outputs = json_array();
     for (int i = 0; i < j->count && status == EXIT_DONE; i++) {
         result *r = &j->results[i];
-        char *name = format_text("%s", r->info.name), shape[96];
+        char *name = say_text("%s", r->info.name), shape[96];
         for (char *slash; (slash = strchr(name, '/'));) *slash = '_';
-        char *path = format_text("%s/%s.npy", folder, name);
+        char *path = say_text("%s/%s.npy", folder, name);
         lens_status written = lens_npy_write(c->ctx, &r->value, path);
         if (written != LENS_OK)
             status = fail_status(c, written, WORKING);

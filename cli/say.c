@@ -29,7 +29,7 @@ static char *format_args(const char *format, va_list args) {
     return text;
 }
 
-char *format_text(const char *format, ...) {
+char *say_text(const char *format, ...) {
     va_list args;
     va_start(args, format);
     char *text = format_args(format, args);
@@ -104,7 +104,7 @@ json_t *json_number(double value) { return isfinite(value) ? json_real(value) : 
 json_t *json_text(const char *text) {
     json_t *exact = json_string(text);
     if (exact) return exact;
-    char *plain = format_text("%s", text);
+    char *plain = say_text("%s", text);
     for (char *at = plain; *at; at++)
         if ((unsigned char)*at >= 0x80) *at = '?';
     json_t *string = json_string(plain);
@@ -135,7 +135,9 @@ const char *as_bytes(double bytes, char buf[32]) {
 const char *as_time(double seconds, char buf[32]) {
     if (!(seconds >= 0 && seconds < 3.6e8)) return "?";
     long s = lround(seconds);
-    if (s >= 3600)
+    if (seconds < 59.95)
+        snprintf(buf, 32, "%.1f s", seconds);
+    else if (s >= 3600)
         snprintf(buf, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
     else
         snprintf(buf, 32, "%ld:%02ld", s / 60, s % 60);
@@ -199,7 +201,7 @@ table *table_new(const char *align, const char *const *heads) {
 
 void table_row(table *t, const char *const *cells) {
     char **row = new_row(t);
-    for (int i = 0; i < t->columns; i++) row[i] = format_text("%s", cells[i]);
+    for (int i = 0; i < t->columns; i++) row[i] = say_text("%s", cells[i]);
 }
 
 void table_line(table *t) { new_row(t)[0] = NULL; }
@@ -225,11 +227,16 @@ void table_print(table *t) {
             putchar('\n');
             continue;
         }
+        int blanks = 0; /* held back, so that no line ends in them */
         for (int i = 0; i < t->columns; i++) {
             int pad = width[i] - text_width(row[i]);
-            bool right = t->align[i] == 'r', last = i == t->columns - 1;
-            printf("%s%*s%s%*s", i ? "  " : "", right ? pad : 0, "", row[i],
-                   right || last ? 0 : pad, "");
+            bool right = t->align[i] == 'r';
+            blanks += (i ? 2 : 0) + (right ? pad : 0);
+            if (*row[i]) {
+                printf("%*s%s", blanks, "", row[i]);
+                blanks = 0;
+            }
+            if (!right) blanks += pad;
         }
         putchar('\n');
     }

@@ -78,7 +78,7 @@ static lens_loss_kind loss_of(const cli *c) {
  * its rate nor its momentum, which were meant for the one it names. */
 static lens_train_opts options_of(cli *c, const model *m) {
     static const lens_zoo_entry no_recipe;
-    const lens_zoo_entry *recipe = m->entry ? m->entry : &no_recipe;
+    const lens_zoo_entry *recipe = m->recipe ? m->recipe : &no_recipe;
     const char *optimizer = text_of(c, "optimizer", recipe->optimizer);
     bool own = !optimizer || !recipe->optimizer || !strcmp(optimizer, recipe->optimizer);
     return (lens_train_opts){
@@ -128,7 +128,7 @@ static int open_both(cli *c, model *m, lens_data **data) {
     char *last = NULL;
     int status;
     if (!net && has(c, "resume") && has(c, "out"))
-        net = last = format_text("%s/last.safetensors", text_of(c, "out", NULL));
+        net = last = say_text("%s/last.safetensors", text_of(c, "out", NULL));
     if (!net)
         return fail(c, EXIT_USAGE, "which net? --net NAME|FILE (lenslet inspect lists names)");
     if (lens_zoo_find(net)) {

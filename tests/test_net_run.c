@@ -293,9 +293,589 @@ static void plans_change_no_bit(void **state) {
     }
 }
 
+/* ---- Fusion --------------------------------------------------------------------------------- */
+
+static lens_net *finished(lens_ctx *ctx, lens_node *output) {
+    assert_non_null(output);
+    assert_ok(ctx, lens_net_finish(output->net, output));
+    fill_weights(output->net, 99);
+    return output->net;
+}
+
+static memory_plan planned(const lens_net *net, lens_ctx *ctx, lens_session_opts opts) {
+    memory_plan plan;
+    assert_ok(ctx, plan_make(&plan, net, ctx, &opts));
+    return plan;
+}
+
+static void fused_is_separate(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    for (int kind = 0; kind < 5; kind++) {
+        lens_net *net = lens_net_new(ctx, "fused");
+        lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+        x = lens_conv2d(x, "conv", (lens_conv2d_opts){ .out = 3, .kernel = { 3 }, .pad = 1 });
+        x = kind == 0   ? lens_relu(x, "act")
+            : kind == 1 ? lens_leaky_relu(x, "act", 0.1f)
+            : kind == 2 ? lens_tanh(x, "act")
+            : kind == 3 ? lens_scaled_tanh(x, "act")
+                        : lens_sigmoid(x, "act");
+        x = lens_relu(lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES }), "last");
+        finished(ctx, x);
+
+        /* It is fused: the activation does not run, the producer applies it. Watched, it is not. */
+        memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 1, .train = true });
+        int act = lens_net_find(net, "act")->index;
+        assert_int_equal(plan.node[act].forward, PLAN_SKIP);
+        assert_int_equal(plan.node[act - 1].act, ACT_RELU + kind);
+        assert_int_equal(plan.node[act].value, plan.node[act - 1].value);
+        plan_free(ctx, &plan);
+        plan = planned(net, ctx, (lens_session_opts){ .batch = 1, .train = true, .watch = true });
+        assert_int_equal(plan.node[act].forward, PLAN_RUN);
+        assert_int_equal(plan.node[act - 1].act, ACT_NONE);
+        plan_free(ctx, &plan);
+
+        compare_steps(net, ctx, (uint64_t)kind, false);
+        compare_steps(net, ctx, (uint64_t)kind, true);
+        lens_net_free(net);
+    }
+    lens_ctx_free(ctx);
+}
+
+/* What must not be fused or overwritten: a value that someone else reads as well. */
+static void shared_values_stay(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = lens_net_new(ctx, "shared");
+    lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+    lens_node *a = lens_conv2d(x, "conv", (lens_conv2d_opts){ .out = 2, .kernel = { 1 } });
+    lens_node *b = lens_add(lens_relu(a, "relu"), a, "add");
+    finished(ctx, lens_dense(lens_add(b, x, NULL), NULL, (lens_dense_opts){ .out = CLASSES }));
+    memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 2 });
+    assert_int_equal(plan.node[a->index].act, ACT_NONE);
+    assert_int_not_equal(plan.node[a->index].value, plan.node[a->index + 1].value);
+    plan_free(ctx, &plan);
+    compare_steps(net, ctx, 0, false);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* ---- The plan ------------------------------------------------------------------------------- */
+
+static void buffers_keep_apart(void **state) {
+    (void)state;
+    enum { MOST = 60 };
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        rng r = rng_start(seed, RNG_TEST, 3, 0);
+        plan_buffer buffer[MOST], *work[2 * MOST];
+        int count = 1 + (int)rng_below(&r, MOST);
+        size_t all = 0, live = 0;
+        for (int i = 0; i < count; i++) {
+            int first = (int)rng_below(&r, 40);
+            buffer[i] = (plan_buffer){ .bytes = 1 + rng_below(&r, 5000),
+                                       .first = first,
+                                       .last = first + (int)rng_below(&r, 15) };
+        }
+        size_t needed = plan_place(buffer, count, work);
+        for (int i = 0; i < count; i++) {
+            const plan_buffer *a = &buffer[i];
+            assert_int_equal(a->offset % NET_ALIGN, 0);
+            assert_true(a->offset + a->bytes <= needed);
+            all += a->bytes;
+            for (int k = 0; k < i; k++) {
+                const plan_buffer *b = &buffer[k];
+                bool same_time = a->first <= b->last && b->first <= a->last;
+                bool same_place =
+                    a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
+                assert_false(same_time && same_place);
+            }
+        }
+        for (int t = 0; t < 60; t++) {
+            size_t now = 0;
+            for (int i = 0; i < count; i++)
+                if (buffer[i].first <= t && t <= buffer[i].last) now += buffer[i].bytes;
+            if (now > live) live = now;
+        }
+        assert_true(needed >= live && needed <= all);
+    }
+    plan_buffer huge[2] = { { .bytes = SIZE_MAX / 2, .last = 1 },
+                            { .bytes = SIZE_MAX / 2 + 2, .last = 1 } };
+    plan_buffer *work[4];
+    assert_true(plan_place(huge, 2, work) == SIZE_MAX);
+}
+
+/* A deep chain in inference needs two values at a time, not all of them. */
+static void inference_frees_values(void **state) {
+    (void)state;
+    enum { DEPTH = 20, C = 4, S = 32 };
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = lens_net_new(ctx, "chain");
+    lens_node *x = lens_input(net, "data", C, S, S);
+    for (int i = 0; i < DEPTH; i++)
+        x = lens_maxpool(x, NULL, (lens_pool_opts){ .kernel = { 3 }, .stride = { 1 }, .pad = 1 });
+    finished(ctx, x);
+    size_t value = 8 * C * S * S * sizeof(float);
+    lens_session *s = session(net, ctx, (lens_session_opts){ .batch = 8 });
+    assert_true(lens_session_bytes(s) < 3 * value);
+    lens_session_free(s);
+    s = session(net, ctx, (lens_session_opts){ .batch = 8, .watch = true });
+    assert_true(lens_session_bytes(s) > (DEPTH + 1) * value);
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* ---- Sessions ------------------------------------------------------------------------------- */
+
+static lens_net *small_net(lens_ctx *ctx) {
+    lens_net *net = lens_net_new(ctx, "small");
+    lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+    x = lens_conv2d(x, "conv1", (lens_conv2d_opts){ .out = 4, .kernel = { 3 }, .pad = 1 });
+    x = lens_relu(lens_batchnorm(x, "norm", (lens_batchnorm_opts){ 0 }), "relu1");
+    x = lens_conv2d(x, "conv2", (lens_conv2d_opts){ .out = 3, .kernel = { 3 } });
+    x = lens_maxpool(lens_tanh(x, "tanh"), "pool", (lens_pool_opts){ .kernel = { 2 } });
+    x = lens_dropout(lens_flatten(x, "flat"), "drop", 0.5f);
+    return finished(ctx, lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES }));
+}
+
+static void steady_state_allocates_nothing(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    lens_net *net = small_net(ctx);
+    lens_session *s = session(net, ctx, (lens_session_opts){ .batch = MAX_N, .train = true });
+    lens_session *quick = session(net, ctx, (lens_session_opts){ .batch = MAX_N });
+    float x[MAX_N * 2 * SIDE * SIDE] = { 0.5f }, dy[MAX_N * CLASSES] = { 1 };
+    uint64_t calls = ctx_alloc_calls(ctx);
+    for (int step = 0; step < 5; step++) {
+        lens_tensor y, in = picture(x, MAX_N), out = { dy, 2, { MAX_N, CLASSES } };
+        assert_ok(ctx, lens_forward(s, &in, (uint32_t)step, &y));
+        assert_ok(ctx, lens_backward(s, &out));
+        lens_net_touched(net);
+        assert_ok(ctx, lens_run(quick, &in, &y));
+        assert_ok(ctx, lens_run(s, &in, &y));
+    }
+    assert_int_equal(ctx_alloc_calls(ctx), calls);
+    lens_session_free(quick);
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+static void backward_needs_its_forward(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    lens_session *s = session(net, ctx, (lens_session_opts){ .batch = MAX_N, .train = true });
+    lens_session *other = session(net, ctx, (lens_session_opts){ .batch = MAX_N, .train = true });
+    lens_session *quick = session(net, ctx, (lens_session_opts){ .batch = MAX_N });
+    float x[MAX_N * 2 * SIDE * SIDE] = { 1 }, dy[MAX_N * CLASSES] = { 1 };
+    lens_tensor y, in = picture(x, 2), out = { dy, 2, { 2, CLASSES } }, grad;
+
+    assert_fails(ctx, LENS_BAD_ARG, "must follow a lens_forward", lens_backward(s, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "before lens_backward", lens_grad(s, 0, &grad));
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_fails(ctx, LENS_BAD_ARG, "must follow a lens_forward", lens_backward(other, &out));
+    assert_ok(ctx, lens_backward(s, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "must follow", lens_backward(s, &out)); /* twice */
+
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_run(s, &in, &y)); /* has overwritten what forward kept */
+    assert_fails(ctx, LENS_BAD_ARG, "must follow", lens_backward(s, &out));
+
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    lens_net_touched(net);
+    assert_fails(ctx, LENS_BAD_ARG, "changed between", lens_backward(s, &out));
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    lens_node_freeze(lens_net_find(net, "conv1"), true);
+    assert_fails(ctx, LENS_BAD_ARG, "changed between", lens_backward(s, &out));
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_forward(other, &in, 0, &y)); /* moved the running statistics */
+    assert_fails(ctx, LENS_BAD_ARG, "changed between", lens_backward(s, &out));
+
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    out.dim[0] = 1;
+    assert_fails(ctx, LENS_BAD_SHAPE, "dy has shape 1x3 but the output has 2x3",
+                 lens_backward(s, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "made with train", lens_forward(quick, &in, 0, &y));
+    assert_fails(ctx, LENS_BAD_ARG, "made with train", lens_backward(quick, &out));
+    lens_session_free(quick);
+    lens_session_free(other);
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+static void shapes_name_both_sides(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    lens_session *s = session(net, ctx, (lens_session_opts){ .batch = 2 }), *none;
+    float x[3 * 32 * 32] = { 0 };
+    lens_tensor y, in = { x, 4, { 1, 3, 32, 32 } };
+    assert_fails(ctx, LENS_BAD_SHAPE, "input has shape 1x3x32x32 but net small expects Nx2x6x6",
+                 lens_run(s, &in, &y));
+    in = (lens_tensor){ x, 2, { 1, 72 } };
+    assert_fails(ctx, LENS_BAD_SHAPE, "1x72", lens_run(s, &in, &y));
+    in = picture(x, 3);
+    assert_fails(ctx, LENS_BAD_SHAPE, "3 samples but the session was made for 1 to 2",
+                 lens_run(s, &in, &y));
+    in = picture(x, 0);
+    assert_fails(ctx, LENS_BAD_SHAPE, "0 samples", lens_run(s, &in, &y));
+    in = picture(NULL, 1);
+    assert_fails(ctx, LENS_BAD_ARG, "no data", lens_run(s, &in, &y));
+    assert_fails(ctx, LENS_BAD_ARG, "batch is -1",
+                 lens_session_new(&none, net, ctx, &(lens_session_opts){ .batch = -1 }));
+    assert_fails(ctx, LENS_BAD_ARG, "1048577",
+                 lens_session_new(&none, net, ctx, &(lens_session_opts){ .batch = (1 << 20) + 1 }));
+    assert_fails(ctx, LENS_BAD_ARG, "input_grad",
+                 lens_session_new(&none, net, ctx, &(lens_session_opts){ .input_grad = true }));
+    lens_session_free(s);
+    lens_net_free(net);
+
+    net = lens_net_new(ctx, "open");
+    lens_input(net, "data", 1, 1, 1);
+    assert_fails(ctx, LENS_BAD_ARG, "not finished", lens_session_new(&none, net, ctx, NULL));
+    assert_null(none);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* The output's own memory may carry dy, unless backward still reads the output. */
+static void dy_in_the_output(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    lens_session *s =
+        session(net, ctx, (lens_session_opts){ .batch = MAX_N, .train = true, .seed = 1 });
+    float x[MAX_N * 2 * SIDE * SIDE], dy[MAX_N * CLASSES], want[4 * 2 * 9];
+    rng r = rng_start(5, RNG_TEST, 0, 0);
+    fill(&r, x, LENS_COUNT(x));
+    fill(&r, dy, LENS_COUNT(dy));
+    lens_tensor y, grad, in = picture(x, MAX_N), out = { dy, 2, { MAX_N, CLASSES } };
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_backward(s, &out));
+    assert_ok(ctx, lens_grad(s, 0, &grad));
+    memcpy(want, grad.data, sizeof want);
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    memcpy(y.data, dy, sizeof dy);
+    assert_ok(ctx, lens_backward(s, &y));
+    same_bits("dy in y", 0, grad.data, want, LENS_COUNT(want));
+    lens_session_free(s);
+    lens_net_free(net);
+
+    net = lens_net_new(ctx, "sigmoid");
+    lens_node *n = lens_dense(lens_input(net, "data", 2, SIDE, SIDE), NULL,
+                              (lens_dense_opts){ .out = CLASSES });
+    finished(ctx, lens_sigmoid(n, "last"));
+    s = session(net, ctx, (lens_session_opts){ .batch = MAX_N, .train = true });
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_fails(ctx, LENS_BAD_ARG, "backward of last reads", lens_backward(s, &y));
+    assert_ok(ctx, lens_backward(s, &out));
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+static void inference_of_one_is_inference_of_many(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    lens_net *net = small_net(ctx); /* with batch norm and dropout */
+    lens_session *one = session(net, ctx, (lens_session_opts){ 0 });
+    lens_session *many = session(net, ctx, (lens_session_opts){ .batch = 16 });
+    lens_session *train = session(net, ctx, (lens_session_opts){ .batch = 16, .train = true });
+    float x[16 * 2 * SIDE * SIDE];
+    rng r = rng_start(6, RNG_TEST, 0, 0);
+    fill(&r, x, LENS_COUNT(x));
+    lens_tensor all, again, y, in = picture(x, 16);
+    assert_ok(ctx, lens_run(many, &in, &all));
+    assert_ok(ctx, lens_run(train, &in, &again));
+    same_bits("a training session's lens_run", 0, again.data, all.data, 16 * CLASSES);
+    for (int i = 0; i < 16; i++) {
+        in = picture(x + i * 2 * SIDE * SIDE, 1);
+        for (int twice = 0; twice < 2; twice++) {
+            assert_ok(ctx, lens_run(one, &in, &y));
+            same_bits("batch of one", 0, y.data, all.data + i * CLASSES, CLASSES);
+        }
+    }
+    lens_session_free(one);
+    lens_session_free(many);
+    lens_session_free(train);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* ---- Freezing ------------------------------------------------------------------------------- */
+
+static void frozen_nodes_rest(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    lens_session *s = session(net, ctx, (lens_session_opts){ .batch = MAX_N, .train = true });
+    float x[MAX_N * 2 * SIDE * SIDE], dy[MAX_N * CLASSES], free_fc[CLASSES], mean[4];
+    rng r = rng_start(7, RNG_TEST, 0, 0);
+    fill(&r, x, LENS_COUNT(x));
+    fill(&r, dy, LENS_COUNT(dy));
+    lens_tensor y, grad, in = picture(x, MAX_N), out = { dy, 2, { MAX_N, CLASSES } };
+    lens_param param;
+    for (int frozen = 0; frozen < 3; frozen++) { /* thaw, freeze, thaw one session */
+        for (int i = 0; i < 3; i++)
+            lens_node_freeze(lens_net_find(net, (const char *[]){ "conv1", "norm", "conv2" }[i]),
+                             frozen == 1);
+        assert_ok(ctx, lens_net_param_named(net, "norm.running_mean", &param));
+        memcpy(mean, param.value.data, sizeof mean);
+        assert_ok(ctx, lens_forward(s, &in, 0, &y));
+        assert_ok(ctx, lens_backward(s, &out));
+        assert_int_equal(!memcmp(mean, param.value.data, sizeof mean), frozen == 1);
+        for (int i = 0; i < lens_net_params(net); i++) {
+            assert_ok(ctx, lens_net_param(net, i, &param));
+            if (!param.trainable) {
+                assert_fails(ctx, LENS_BAD_ARG, "not trainable", lens_grad(s, i, &grad));
+                continue;
+            }
+            assert_ok(ctx, lens_grad(s, i, &grad));
+            double sum = 0;
+            for (int64_t k = 0; k < lens_tensor_count(&grad); k++)
+                sum += fabs((double)grad.data[k]);
+            bool zero = frozen == 1 && param.node != lens_net_output(net);
+            if ((sum == 0) != zero) fail_msg("%s: sum %g, frozen %d", param.name, sum, frozen);
+            if (!strcmp(param.name, "fc.bias")) memcpy(free_fc, grad.data, sizeof free_fc);
+        }
+        for (int k = 0; k < CLASSES; k++) {
+            double want = 0;
+            for (int n = 0; n < MAX_N; n++) want += (double)dy[n * CLASSES + k];
+            assert_near(free_fc[k], want, 1e-6);
+        }
+    }
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* Everything frozen, nothing wanted: backward has nothing to do; the input's gradient can be had. */
+static void all_frozen(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    float x[MAX_N * 2 * SIDE * SIDE] = { 1 }, dy[CLASSES] = { 1 };
+    lens_tensor y, grad, in = picture(x, 1), out = { dy, 2, { 1, CLASSES } };
+    for (int i = 0; i < lens_net_nodes(net); i++) lens_node_freeze(lens_net_node(net, i), true);
+    for (int wanted = 0; wanted < 2; wanted++) {
+        lens_session *s = session(
+            net, ctx, (lens_session_opts){ .train = true, .watch = true, .input_grad = wanted });
+        assert_ok(ctx, lens_forward(s, &in, 0, &y));
+        assert_fails(ctx, LENS_BAD_ARG, "no lens_backward",
+                     lens_peek(s, net->input, LENS_GRADIENT, &grad));
+        assert_ok(ctx, lens_backward(s, &out));
+        if (wanted)
+            assert_ok(ctx, lens_peek(s, net->input, LENS_GRADIENT, &grad));
+        else
+            assert_fails(ctx, LENS_BAD_ARG, "input_grad",
+                         lens_peek(s, net->input, LENS_GRADIENT, &grad));
+        lens_session_free(s);
+    }
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* ---- Looking inside ------------------------------------------------------------------------- */
+
+static void muted_maps_are_silent(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    lens_session *s =
+        session(net, ctx, (lens_session_opts){ .batch = 2, .train = true, .watch = true });
+    lens_session *plain = session(net, ctx, (lens_session_opts){ .batch = 2 });
+    lens_node *relu = lens_net_find(net, "relu1"), *conv2 = lens_net_find(net, "conv2");
+    float x[2 * 2 * SIDE * SIDE], dy[2 * CLASSES], before[2 * CLASSES];
+    rng r = rng_start(8, RNG_TEST, 0, 0);
+    fill(&r, x, LENS_COUNT(x));
+    fill(&r, dy, LENS_COUNT(dy));
+    lens_tensor y, v, in = picture(x, 2), out = { dy, 2, { 2, CLASSES } };
+    assert_ok(ctx, lens_run(s, &in, &y));
+    memcpy(before, y.data, sizeof before);
+    assert_ok(ctx, lens_mute(s, relu, 1, true));
+    assert_ok(ctx, lens_mute(s, relu, 1, true)); /* twice is once */
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_backward(s, &out));
+    for (int which = 0; which < 2; which++) {
+        assert_ok(ctx, lens_peek(s, relu, which ? LENS_GRADIENT : LENS_VALUE, &v));
+        assert_int_equal(v.dim[1], 4);
+        for (int n = 0; n < 2; n++)
+            for (int c = 0; c < 4; c++) {
+                double sum = 0;
+                for (int i = 0; i < SIDE * SIDE; i++)
+                    sum += fabs((double)v.data[(n * 4 + c) * SIDE * SIDE + i]);
+                assert_int_equal(sum == 0, c == 1);
+            }
+    }
+    /* A silent map is the same as a next layer that does not read it. */
+    lens_param w;
+    float kept[3 * 4 * 9];
+    assert_ok(ctx, lens_run(s, &in, &y));
+    assert_ok(ctx, lens_net_param_named(net, "conv2.weight", &w));
+    memcpy(kept, w.value.data, sizeof kept);
+    for (int o = 0; o < 3; o++) memset(w.value.data + (o * 4 + 1) * 9, 0, 9 * sizeof(float));
+    lens_net_touched(net);
+    assert_ok(ctx, lens_run(plain, &in, &v));
+    for (int i = 0; i < 2 * CLASSES; i++) assert_near(y.data[i], v.data[i], 1e-5);
+    memcpy(w.value.data, kept, sizeof kept);
+    lens_net_touched(net);
+
+    assert_ok(ctx, lens_mute(s, relu, 1, false));
+    assert_ok(ctx, lens_run(s, &in, &y));
+    assert_ok(ctx, lens_run(plain, &in, &v));
+    same_bits("sound again", 0, y.data, v.data, 2 * CLASSES);
+    assert_memory_not_equal(before, (float[2 * CLASSES]){ 0 }, sizeof before);
+
+    assert_fails(ctx, LENS_BAD_ARG, "channel 4", lens_mute(s, relu, 4, true));
+    assert_fails(ctx, LENS_BAD_ARG, "made with watch", lens_mute(plain, relu, 0, true));
+    assert_fails(ctx, LENS_BAD_ARG, "made with watch", lens_peek(plain, conv2, LENS_VALUE, &v));
+    assert_fails(ctx, LENS_BAD_ARG, "not one of", lens_peek(s, NULL, LENS_VALUE, &v));
+    lens_session_free(s);
+    s = session(net, ctx, (lens_session_opts){ .watch = true });
+    assert_fails(ctx, LENS_BAD_ARG, "nothing has been run", lens_peek(s, conv2, LENS_VALUE, &v));
+    lens_session_free(s);
+    lens_session_free(plain);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* ---- Threads -------------------------------------------------------------------------------- */
+
+typedef struct runner {
+    lens_net *net;
+    float *x;
+    float y[CLASSES];
+} runner;
+
+static void *run_many(void *arg) {
+    runner *it = arg;
+    lens_ctx *ctx = test_ctx(2);
+    lens_session *s = session(it->net, ctx, (lens_session_opts){ 0 });
+    lens_tensor y, in = picture(it->x, 1);
+    for (int i = 0; i < 50; i++) assert_ok(ctx, lens_run(s, &in, &y));
+    memcpy(it->y, y.data, sizeof it->y);
+    lens_session_free(s);
+    lens_ctx_free(ctx);
+    return NULL;
+}
+
+static void one_net_in_two_threads(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    float x[2 * SIDE * SIDE];
+    rng r = rng_start(9, RNG_TEST, 0, 0);
+    fill(&r, x, LENS_COUNT(x));
+    runner it[2] = { { .net = net, .x = x }, { .net = net, .x = x } };
+    pthread_t thread[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, run_many, &it[i]), 0);
+    for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
+    same_bits("two threads", 0, it[0].y, it[1].y, CLASSES);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* ---- Nets of the lectures ------------------------------------------------------------------- */
+
+static void mlp(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = lens_net_new(ctx, "mlp");
+    lens_node *x = lens_input(net, "data", 1, 28, 28);
+    x = lens_relu(lens_dense(lens_flatten(x, NULL), "fc1", (lens_dense_opts){ .out = 128 }), NULL);
+    x = lens_relu(lens_dense(x, "fc2", (lens_dense_opts){ .out = 64 }), NULL);
+    finished(ctx, lens_dense(x, "fc3", (lens_dense_opts){ .out = 10 }));
+    assert_int_equal(lens_net_parameters(net), 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10);
+    assert_int_equal(lens_net_macs(net), 784 * 128 + 128 * 64 + 64 * 10);
+
+    float *data = calloc(784, sizeof *data);
+    double layer[3][784];
+    rng r = rng_start(10, RNG_TEST, 0, 0);
+    fill(&r, data, 784);
+    for (int i = 0; i < 784; i++) layer[0][i] = (double)data[i];
+    static const int width[] = { 784, 128, 64, 10 };
+    double *from = layer[0], *to = layer[1];
+    for (int l = 0; l < 3; l++) {
+        lens_param w, b;
+        lens_net_param(net, 2 * l, &w);
+        lens_net_param(net, 2 * l + 1, &b);
+        for (int o = 0; o < width[l + 1]; o++) {
+            to[o] = (double)b.value.data[o];
+            for (int i = 0; i < width[l]; i++)
+                to[o] += (double)w.value.data[o * width[l] + i] * from[i];
+            if (l < 2 && to[o] < 0) to[o] = 0;
+        }
+        double *swap = from;
+        from = to;
+        to = l == 0 ? layer[2] : swap;
+    }
+    lens_session *s = session(net, ctx, (lens_session_opts){ 0 });
+    lens_tensor y, in = { data, 4, { 1, 1, 28, 28 } };
+    assert_ok(ctx, lens_run(s, &in, &y));
+    /* Rounding: at most 784+128+64 additions of terms that sum to below 2000 in magnitude. */
+    for (int k = 0; k < 10; k++) assert_near(y.data[k], from[k], 976 * 6e-8 * 2000);
+    lens_session_free(s);
+    lens_net_free(net);
+    free(data);
+    lens_ctx_free(ctx);
+}
+
+static void training_keeps_the_topology(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    char *before, *after, hash[33], changed[33];
+    assert_ok(ctx, lens_net_text(net, &before));
+    lens_net_hash(net, hash);
+    lens_session *s = session(net, ctx, (lens_session_opts){ .batch = 2, .train = true });
+    float x[2 * 2 * SIDE * SIDE] = { 1 }, dy[2 * CLASSES] = { 1 };
+    lens_tensor y, grad, in = picture(x, 2), out = { dy, 2, { 2, CLASSES } };
+    for (int step = 0; step < 3; step++) {
+        assert_ok(ctx, lens_forward(s, &in, 0, &y));
+        assert_ok(ctx, lens_backward(s, &out));
+        for (int i = 0; i < lens_net_params(net); i++) {
+            lens_param param;
+            lens_net_param(net, i, &param);
+            if (!param.trainable) continue;
+            assert_ok(ctx, lens_grad(s, i, &grad));
+            for (int64_t k = 0; k < lens_tensor_count(&grad); k++)
+                param.value.data[k] -= 0.1f * grad.data[k];
+        }
+        lens_net_touched(net);
+    }
+    assert_ok(ctx, lens_net_text(net, &after));
+    assert_string_equal(before, after);
+    lens_net_hash(net, changed);
+    assert_string_not_equal(hash, changed);
+    lens_free(ctx, before);
+    lens_free(ctx, after);
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         T("random nets: every plan gives the bits of the naive executor", plans_change_no_bit),
+        T("[G2] fused activation: same bits as a separate one", fused_is_separate),
+        T("a value with two readers is neither fused nor overwritten", shared_values_stay),
+        T("placement: buffers alive at one time never overlap", buffers_keep_apart),
+        T("inference frees values after their last reader", inference_frees_values),
+        T("a steady-state step allocates nothing", steady_state_allocates_nothing),
+        T("[P7] backward without its own forward is refused", backward_needs_its_forward),
+        T("shapes that do not fit name both sides", shapes_name_both_sides),
+        T("dy may lie in the output, unless backward reads it", dy_in_the_output),
+        T("[J16] inference: same input, same output, whatever the batch",
+          inference_of_one_is_inference_of_many),
+        T("frozen nodes get no gradient and keep their statistics", frozen_nodes_rest),
+        T("a frozen net still gives the gradient of its input", all_frozen),
+        T("muted maps are silent, forward and backward", muted_maps_are_silent),
+        T("one net, two threads, two contexts", one_net_in_two_threads),
+        T("[M10] MLP 784-128-64-10", mlp),
+        T("[D26] training changes tensors only, never the net's text", training_keeps_the_topology),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

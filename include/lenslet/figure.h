@@ -143,7 +143,7 @@ LENS_API lens_status lens_figure_probabilities(lens_ctx *, lens_figure **out,
 /* A layer of a network drawing. Dimensions are of its output; h = w = 1 for dense layers. */
 typedef struct lens_figure_block {
     const char *name; /* "conv1" */
-    const char *kind; /* "conv 5x5", may be NULL; its first word chooses the tint */
+    const char *kind; /* "conv 5x5", may be NULL; conv, pool, dense in it choose the tint */
     int c, h, w;
     int64_t params, macs; /* 0: not printed */
 } lens_figure_block;

@@ -85,25 +85,23 @@ static long elapsed_ns(const struct timespec *since) {
     return (long)(now.tv_sec - since->tv_sec) * 1000000000 + now.tv_nsec - since->tv_nsec;
 }
 
-/* One more look is allowed? Called every 64th look: the clock costs some twenty pauses. Giving way
- * matters when both sides of a run sit on one CPU: without it the poller would hold up the very thread
- * it waits for. */
-static bool keep_polling(const struct timespec *start, long spin_ns) {
-    if (elapsed_ns(start) >= spin_ns) return false;
-    sched_yield();
-    return true;
-}
+/* Both polls ask for the time only at every 64th look: it costs some twenty pauses. */
 
+/* An idle worker gives way after a while: it may sit on the CPU of the very thread it waits for. Not at
+ * once, for between two runs of a training step there are only microseconds, and on a busy machine
+ * whoever gives way is back milliseconds later. */
 static bool poll_epoch(struct pool *p, unsigned seen) {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    do {
+    for (;;) {
         for (int i = 0; i < 64; i++) {
             if (atomic_load(&p->epoch) != seen) return true;
             relax();
         }
-    } while (keep_polling(&start, p->spin_ns));
-    return false;
+        long waited = elapsed_ns(&start);
+        if (waited >= p->spin_ns) return false;
+        if (waited >= POOL_GIVE_WAY_NS) sched_yield();
+    }
 }
 
 static bool poll_pending(struct pool *p) {
@@ -114,7 +112,7 @@ static bool poll_pending(struct pool *p) {
             if (atomic_load(&p->pending) == 0) return true;
             relax();
         }
-    } while (keep_polling(&start, p->spin_ns));
+    } while (elapsed_ns(&start) < p->spin_ns);
     return false;
 }
 

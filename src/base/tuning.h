@@ -16,17 +16,27 @@
  * for the last worker. A sleeper needs 70 to 110 us to be back at work there; polling for as long as
  * that costs at most twice what knowing the future would.
  *
+ * POOL_GIVE_WAY_NS: when a polling worker begins to offer its CPU to others; some ten times the gap
+ * between two layers.
+ *
  * CTX_HUGE_BYTES: allocations from here on are aligned to 2 MiB and offered to the kernel as huge pages;
  * four of them, so that the padding stays below a quarter.
  *
  * OP_TASK_FLOATS: floats an element-wise task reads and writes, about 3 us at 10 GB/s: a hundred times
  * the call of a task, and a LeNet layer of 64 pictures still falls into dozens. */
 #ifdef LENSLET_TINY
-enum { POOL_SERIAL_NS = 0, POOL_SPIN_NS = 2000, CTX_HUGE_BYTES = 1 << 20, OP_TASK_FLOATS = 64 };
+enum {
+    POOL_SERIAL_NS = 0,
+    POOL_SPIN_NS = 2000,
+    POOL_GIVE_WAY_NS = 500,
+    CTX_HUGE_BYTES = 1 << 20,
+    OP_TASK_FLOATS = 64
+};
 #else
 enum {
     POOL_SERIAL_NS = 4000,
     POOL_SPIN_NS = 100000,
+    POOL_GIVE_WAY_NS = 20000,
     CTX_HUGE_BYTES = 8 << 20,
     OP_TASK_FLOATS = 8192
 };

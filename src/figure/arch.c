@@ -30,19 +30,17 @@ typedef struct tint {
     fig_rgb fill;
 } tint;
 
-/* By the first letters of the kind. Names and shapes tell the layers apart; the tint only helps. */
+/* By a word of the kind ("5x5 conv2d"). Names and shapes tell the layers apart; the tint only helps. */
 static const tint tints[] = {
-    { "conv", { 212, 227, 249 } },   { "dw", { 212, 227, 249 } },
-    { "dense", { 247, 220, 205 } },  { "linear", { 247, 220, 205 } },
-    { "fc", { 247, 220, 205 } },     { "max", { 214, 232, 220 } },
-    { "avg", { 214, 232, 220 } },    { "average", { 214, 232, 220 } },
-    { "pool", { 214, 232, 220 } },   { "sub", { 214, 232, 220 } },
-    { "global", { 214, 232, 220 } },
+    { "conv", { 212, 227, 249 } },      { "dense", { 247, 220, 205 } },
+    { "linear", { 247, 220, 205 } },    { "pool", { 214, 232, 220 } },
+    { "max", { 214, 232, 220 } },       { "average", { 214, 232, 220 } },
+    { "subsample", { 214, 232, 220 } },
 };
 
 static fig_rgb tint_of(const lens_figure_block *b) {
     for (size_t i = 0; b->kind && i < LENS_COUNT(tints); i++)
-        if (strncmp(b->kind, tints[i].word, strlen(tints[i].word)) == 0) return tints[i].fill;
+        if (strstr(b->kind, tints[i].word)) return tints[i].fill;
     return (fig_rgb){ 240, 240, 240 };
 }
 
@@ -86,7 +84,7 @@ static lines describe(const lens_figure_block *b, bool with_kind) {
     else
         snprintf(shape, sizeof shape, "%d\xc3\x97%d\xc3\x97%d", b->c, b->h, b->w);
     add(&l, b->name);
-    if (with_kind) add(&l, b->kind);
+    if (with_kind && b->kind && strcmp(b->kind, b->name) != 0) add(&l, b->kind);
     add(&l, shape);
     add_amount(&l, b->params, "parameter", "params");
     add_amount(&l, b->macs, "MAC", "MACs");

@@ -193,7 +193,9 @@ double fig_wrapped(lens_figure *fig, double x, double y, double room, fig_font f
                 }
             if (take == 0) take = fits;
         }
-        char *line = ctx_printf(fig->ctx, "%.*s", (int)take, text);
+        size_t end = take;
+        while (end > 0 && text[end - 1] == ' ') end--;
+        char *line = ctx_printf(fig->ctx, "%.*s", (int)end, text);
         if (line)
             fig_text(fig, NULL, x, y, font, line);
         else

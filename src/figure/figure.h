@@ -215,7 +215,4 @@ void fig_put(fig_bytes *, const void *data, size_t size);
 lens_status fig_svg(const lens_figure *, fig_bytes *out);
 lens_status fig_png(const lens_figure *, fig_bytes *out);
 
-/* A PNG file of 8-bit RGB, rows packed. With a figure, its title, notes and density go along. */
-lens_status fig_png_encode(fig_bytes *out, const uint8_t *rgb, int w, int h, const lens_figure *);
-
 #endif

@@ -11,6 +11,7 @@ enum {
     MAX_CELL = 30,      /* large enough for "-0.12" in each cell */
     SHEET_HEIGHT = 600, /* a sheet taller than this gets smaller cells, down to MIN_CELL */
     MIN_CELL = 3,
+    LARGEST_TILE = 600, /* kernels of more than LARGEST_TILE / MIN_CELL are drawn smaller yet */
     TILE_GAP = 8,
     LABEL_HEIGHT = 14,
     ROW_LABEL = 34,    /* "o 511" */
@@ -23,7 +24,7 @@ enum {
 typedef struct sheet {
     int rows, cols;    /* of tiles */
     bool filters_down; /* a filter is a row of the matrix, else a column */
-    int cell;
+    double cell;       /* a whole number of px; 1/whole for kernels too large for MIN_CELL */
     double step_x, step_y;
 } sheet;
 
@@ -41,27 +42,35 @@ static lens_status check(lens_ctx *ctx, const float *weights, int o, int c, int 
     return LENS_OK;
 }
 
+/* Where the search for the best cell begins. */
+static double largest_cell(int kh, int kw) {
+    int longest = kh > kw ? kh : kw;
+    return longest > LARGEST_TILE / MIN_CELL ? fig_zoom(longest, LARGEST_TILE) : MAX_CELL;
+}
+
 /* The largest cell that lets `tiles` tiles, wrapped to the width, fit in SHEET_HEIGHT. */
 static sheet wrapped(int tiles, int kh, int kw, double room) {
-    sheet s = { .cell = MAX_CELL };
+    sheet s = { .cell = largest_cell(kh, kw) };
     for (;; s.cell--) {
-        s.step_x = kw * s.cell + TILE_GAP;
-        s.step_y = kh * s.cell + LABEL_HEIGHT + TILE_GAP;
+        s.step_x = ceil(kw * s.cell) + TILE_GAP;
+        s.step_y = ceil(kh * s.cell) + LABEL_HEIGHT + TILE_GAP;
         s.cols = (int)fmax(1, floor((room + TILE_GAP) / s.step_x));
         if (s.cols > tiles) s.cols = tiles;
         s.rows = (tiles + s.cols - 1) / s.cols;
         bool fits = s.rows * s.step_y <= SHEET_HEIGHT && kw * s.cell <= room;
-        if (fits || s.cell == MIN_CELL) return s;
+        if (fits || s.cell <= MIN_CELL) return s;
     }
 }
 
 static sheet matrix_of(int rows, int cols, int kh, int kw, double room, bool filters_down) {
-    sheet s = { .rows = rows, .cols = cols, .filters_down = filters_down, .cell = MAX_CELL };
+    sheet s = {
+        .rows = rows, .cols = cols, .filters_down = filters_down, .cell = largest_cell(kh, kw)
+    };
     for (;; s.cell--) {
-        s.step_x = kw * s.cell + TILE_GAP;
-        s.step_y = kh * s.cell + TILE_GAP;
+        s.step_x = ceil(kw * s.cell) + TILE_GAP;
+        s.step_y = ceil(kh * s.cell) + TILE_GAP;
         bool fits = s.rows * s.step_y <= SHEET_HEIGHT && ROW_LABEL + s.cols * s.step_x <= room;
-        if (fits || s.cell == MIN_CELL) return s;
+        if (fits || s.cell <= MIN_CELL) return s;
     }
 }
 
@@ -158,6 +167,10 @@ lens_status lens_figure_filters(lens_ctx *ctx, lens_figure **out, const float *w
     if (filters < o) fig_note(fig, "Showing the first %d of %d filters.", filters, o);
     if (!single && channels < c)
         fig_note(fig, "Showing the first %d of %d input channels.", channels, c);
+    if (s.cell < 1) {
+        int group = (int)(1 / s.cell + 0.5);
+        fig_note(fig, "Each cell is the mean of %d\xc3\x97%d weights.", group, group);
+    }
     if (range.limit == 0) fig_note(fig, "All weights are zero.");
     fig_note_scale(fig, &scale);
     return fig_end(fig, y, use.caption, out);

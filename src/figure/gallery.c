@@ -8,10 +8,11 @@
 
 enum {
     PICTURE_SIDE = 84, /* aimed at: 28 x 28 is drawn three times its size */
-    CARD_WIDTH = 112,  /* room for "Ankle boot" and "-> Sneaker 0.93" at FIG_NOTE */
+    CARD_WIDTH = 110,  /* six to a row of the usual width, with room for "* -> Sneaker 0.93" */
     LINE = 14,
     CARD_GAP = 12,
-    MAX_CARDS = 100
+    MAX_CARDS = 100,
+    MAX_ERRORS = 60 /* ten rows: the worst come first */
 };
 
 typedef struct grid {
@@ -21,8 +22,8 @@ typedef struct grid {
     double step_x, step_y;
 } grid;
 
-static grid plan(size_t count, int lines, double room) {
-    grid g = { .shown = count < MAX_CARDS ? count : MAX_CARDS, .width = CARD_WIDTH };
+static grid plan(size_t count, size_t most, double width, int lines, double room) {
+    grid g = { .shown = count < most ? count : most, .width = width };
     g.height = PICTURE_SIDE + 4 + lines * LINE;
     g.step_x = g.width + CARD_GAP;
     g.step_y = g.height + CARD_GAP;
@@ -75,7 +76,11 @@ lens_status lens_figure_sheet(lens_ctx *ctx, lens_figure **out, const lens_figur
     lens_figure *fig;
     lens_figure_opts use;
     LENS_TRY(fig_begin(ctx, &fig, opts, &use));
-    grid g = plan(count, labels ? 1 : 0, use.width - 2 * FIG_MARGIN);
+    double widest = PICTURE_SIDE; /* short labels let more pictures stand in a row */
+    for (size_t i = 0; i < count && labels; i++)
+        if (labels[i]) widest = fmax(widest, fig_measure(labels[i], FIG_NOTE, false));
+    widest = fmin(widest, CARD_WIDTH);
+    grid g = plan(count, MAX_CARDS, ceil(widest), labels ? 1 : 0, use.width - 2 * FIG_MARGIN);
     double top = ceil(fig_header(fig, 2 * FIG_MARGIN + g.cols * g.step_x - CARD_GAP,
                                  use.title ? use.title : "Pictures", use.subtitle));
     int64_t bad = 0;
@@ -118,7 +123,7 @@ static const char *class_name(const char *const *names, int i, char buf[16]) {
     return buf;
 }
 
-/* Three lines: the true class; the prediction and its probability; the source and p of the truth. */
+/* Three lines: the true class; the prediction and its probability; p of the truth and the source. */
 static void card(lens_figure *fig, double x, double y, const lens_figure_sample *s,
                  const char *const *names, int64_t *bad) {
     char a[16], b[16], num[32], text[320];
@@ -134,8 +139,8 @@ static void card(lens_figure *fig, double x, double y, const lens_figure_sample 
     fig_text_in(fig, wrong ? "wrong" : "right", x, base + LINE, CARD_WIDTH, font, text);
     font = (fig_font){ .size = FIG_SMALL, .ink = FIG_GREY };
     if (wrong)
-        snprintf(text, sizeof text, "%s%strue p %s", s->source ? s->source : "",
-                 s->source ? ", " : "", fig_number(num, "%.3f", s->p_truth));
+        snprintf(text, sizeof text, "true p %s%s%s", fig_number(num, "%.3f", s->p_truth),
+                 s->source ? ", " : "", s->source ? s->source : "");
     else
         snprintf(text, sizeof text, "%s", s->source ? s->source : "");
     fig_text_in(fig, NULL, x, base + 2 * LINE, CARD_WIDTH, font, text);
@@ -143,11 +148,15 @@ static void card(lens_figure *fig, double x, double y, const lens_figure_sample 
 
 static lens_status draw_samples(lens_figure *fig, const lens_figure_opts *use,
                                 const lens_figure_sample *const *order, size_t count,
-                                const char *const *names, const char *title, const char *facts,
-                                const char *kind, lens_figure **out) {
-    grid g = plan(count, 3, use->width - 2 * FIG_MARGIN);
+                                const char *const *names, const char *facts, bool only_errors,
+                                lens_figure **out) {
+    grid g = plan(count, only_errors ? MAX_ERRORS : MAX_CARDS, CARD_WIDTH, 3,
+                  use->width - 2 * FIG_MARGIN);
     double top = fig_header(fig, 2 * FIG_MARGIN + g.cols * g.step_x - CARD_GAP,
-                            use->title ? use->title : title, facts);
+                            use->title    ? use->title
+                            : only_errors ? "Mistakes"
+                                          : "Predictions",
+                            facts);
     if (use->subtitle) {
         fig_font grey = { .size = FIG_LABEL, .ink = FIG_GREY };
         top = fig_wrapped(fig, FIG_MARGIN, top, fig->width - 2 * FIG_MARGIN, grey, use->subtitle);
@@ -159,7 +168,9 @@ static lens_status draw_samples(lens_figure *fig, const lens_figure_opts *use,
         corner(&g, i, top, &x, &y);
         card(fig, x, y, order[i], names, &bad);
     }
-    if (g.shown < count) fig_note(fig, "Showing the first %zu of %zu %s.", g.shown, count, kind);
+    if (g.shown < count)
+        fig_note(fig, "Showing the first %zu of %zu %s.", g.shown, count,
+                 only_errors ? "mistakes" : "samples");
     note_bad(fig, bad);
     return fig_end(fig, count ? bottom(&g, top) : top, use->caption, out);
 }
@@ -198,14 +209,18 @@ static lens_status make(lens_ctx *ctx, lens_figure **out, const lens_figure_samp
     }
     if (only_errors) merge(order, order + count, kept);
     char facts[160], num[2][32];
-    snprintf(facts, sizeof facts,
-             only_errors ? "%s of %s wrong; the most confident mistake first"
-                         : "%s of %s wrong, marked *",
-             fig_count(num[0], (int64_t)wrong), fig_count(num[1], (int64_t)count));
-    if (only_errors && wrong == 0)
+    fig_count(num[0], (int64_t)wrong);
+    fig_count(num[1], (int64_t)count);
+    if (!only_errors)
+        snprintf(facts, sizeof facts, "%s of %s wrong, marked *", num[0], num[1]);
+    else if (wrong == 0)
         snprintf(facts, sizeof facts, "no mistake among %s samples", num[1]);
-    status = draw_samples(fig, &use, order, kept, names, only_errors ? "Mistakes" : "Predictions",
-                          facts, only_errors ? "mistakes" : "samples", out);
+    else if (wrong == count) /* the caller kept only mistakes: out of how many is not known here */
+        snprintf(facts, sizeof facts, "the most confident mistake first");
+    else
+        snprintf(facts, sizeof facts, "%s of %s wrong; the most confident mistake first", num[0],
+                 num[1]);
+    status = draw_samples(fig, &use, order, kept, names, facts, only_errors, out);
     ctx_free(ctx, order);
     return status;
 }

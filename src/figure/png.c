@@ -1,4 +1,4 @@
-/* png.c - the display list as pixels, and PNG files through libpng.
+/* png.c - the display list as pixels.
  *
  * A shape is drawn in two steps: its coverage (0..255 per device pixel) is collected in `cover`,
  * where overlapping strokes of one shape take the larger value, then the colour is blended once.
@@ -7,12 +7,16 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "figure/figure.h"
+#include "format/image.h"
 #include <math.h>
-#include <png.h>
 #include <string.h>
+#include <zlib.h>
 
 /* A quarter of a gigabyte with the coverage: far more than any page of results. */
 enum { MAX_SIDE = 32768, MAX_PIXELS = 1 << 26 };
+
+/* The signature and the IHDR chunk, behind which metadata belongs. */
+enum { HEADER_SIZE = 8 + 25 };
 
 #define CSS_PER_METRE (96 / 0.0254)
 
@@ -116,7 +120,7 @@ static void draw_circle(canvas *c, const fig_prim *p) {
         span s = touch(c, cx - reach, cy - reach, cx + reach, cy + reach);
         for (int y = s.y0; y < s.y1; y++)
             for (int x = s.x0; x < s.x1; x++) {
-                double d = hypot(x + 0.5 - cx, y + 0.5 - cy);
+                double dx = x + 0.5 - cx, dy = y + 0.5 - cy, d = sqrt(dx * dx + dy * dy);
                 deposit(c, x, y, pass == 0 ? r + 0.5 - d : half + 0.5 - fabs(d - r));
             }
         blend(c, pass == 0 ? p->paint.fill : p->paint.stroke);
@@ -189,7 +193,8 @@ static void draw_image(canvas *c, const fig_prim *p) {
     }
 }
 
-lens_status fig_png(const lens_figure *fig, fig_bytes *out) {
+/* Fills in size and pixels of *picture; the caller frees them. */
+static lens_status rasterise(const lens_figure *fig, lens_image *picture) {
     canvas c = { .scale = fig->png_scale };
     double w = fig->width * c.scale, h = fig->height * c.scale;
     if (w > MAX_SIDE || h > MAX_SIDE || w * h > MAX_PIXELS)
@@ -197,12 +202,14 @@ lens_status fig_png(const lens_figure *fig, fig_bytes *out) {
                         "figure: %.0f x %.0f pixels but a PNG holds at most %d a side and %d in "
                         "all; write SVG or use a smaller png_scale",
                         w, h, MAX_SIDE, MAX_PIXELS);
-    c.w = (int)w, c.h = (int)h;
-    lens_status status = LENS_NOMEM;
+    picture->width = c.w = (int)w, picture->height = c.h = (int)h;
     size_t pixels = (size_t)c.w * (size_t)c.h;
-    c.rgb = ctx_alloc(fig->ctx, pixels, 3);
+    picture->pixels = c.rgb = ctx_alloc(fig->ctx, pixels, 3);
     c.cover = ctx_alloc(fig->ctx, pixels, 1);
-    if (!c.rgb || !c.cover) goto done;
+    if (!c.rgb || !c.cover) {
+        ctx_free(fig->ctx, c.cover);
+        return LENS_NOMEM;
+    }
     memset(c.rgb, 255, 3 * pixels);
     reset(&c);
     for (size_t i = 0; i < fig->count; i++) {
@@ -215,66 +222,56 @@ lens_status fig_png(const lens_figure *fig, fig_bytes *out) {
         case FIG_IMAGE: draw_image(&c, p); break;
         }
     }
-    status = fig_png_encode(out, c.rgb, c.w, c.h, fig);
-done:
     ctx_free(fig->ctx, c.cover);
-    ctx_free(fig->ctx, c.rgb);
+    return LENS_OK;
+}
+
+/* Metadata --------------------------------------------------------------------------------------- */
+
+static void put_word(fig_bytes *out, uint32_t v) {
+    uint8_t be[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+    fig_put(out, be, sizeof be);
+}
+
+/* A chunk whose data is head followed by tail. */
+static void put_chunk(fig_bytes *out, const char type[5], const void *head, size_t head_size,
+                      const char *tail) {
+    size_t tail_size = strlen(tail);
+    put_word(out, (uint32_t)(head_size + tail_size));
+    fig_put(out, type, 4);
+    fig_put(out, head, head_size);
+    fig_put(out, tail, tail_size);
+    uLong crc = crc32(0, (const Bytef *)type, 4);
+    crc = crc32(crc, head, (uInt)head_size);
+    put_word(out, (uint32_t)crc32(crc, (const Bytef *)tail, (uInt)tail_size));
+}
+
+/* The size on paper, title and notes: chunks pHYs and iTXt (PNG specification, 11.3.4, 11.3.5). */
+static void put_metadata(fig_bytes *out, const lens_figure *fig) {
+    /* iTXt: keyword 0, two zeros for "not compressed", empty language 0, empty translation 0. */
+    static const char title[] = "Title\0\0\0\0", notes[] = "Description\0\0\0\0";
+    uint32_t density = (uint32_t)(fig->png_scale * CSS_PER_METRE + 0.5);
+    uint8_t phys[9] = { 0, 0, (uint8_t)(density >> 8), (uint8_t)density,
+                        0, 0, (uint8_t)(density >> 8), (uint8_t)density,
+                        1 };
+    put_chunk(out, "pHYs", phys, sizeof phys, "");
+    put_chunk(out, "iTXt", title, sizeof title, fig->title);
+    if (fig->notes) put_chunk(out, "iTXt", notes, sizeof notes, fig->notes);
+}
+
+lens_status fig_png(const lens_figure *fig, fig_bytes *out) {
+    uint8_t *file = NULL;
+    size_t size;
+    lens_image picture = { .channels = 3 };
+    lens_status status = rasterise(fig, &picture);
+    if (status == LENS_OK) status = img_encode_png(fig->ctx, &picture, &file, &size);
+    if (status == LENS_OK) {
+        fig_put(out, file, HEADER_SIZE);
+        put_metadata(out, fig);
+        fig_put(out, file + HEADER_SIZE, size - HEADER_SIZE);
+        status = out->failed;
+    }
+    ctx_free(fig->ctx, file);
+    ctx_free(fig->ctx, picture.pixels);
     return status;
-}
-
-/* libpng ----------------------------------------------------------------------------------------- */
-
-static void on_write(png_structp png, png_bytep data, size_t size) {
-    fig_put(png_get_io_ptr(png), data, size);
-}
-
-static void on_flush(png_structp png) { (void)png; }
-
-static void on_warning(png_structp png, png_const_charp text) { (void)png, (void)text; }
-
-static void on_error(png_structp png, png_const_charp text) {
-    fig_bytes *out = png_get_error_ptr(png);
-    if (out->failed == LENS_OK) out->failed = ctx_fail(out->ctx, LENS_NOMEM, "figure: %s", text);
-    png_longjmp(png, 1);
-}
-
-static png_voidp on_malloc(png_structp png, png_alloc_size_t size) {
-    return ctx_grow(png_get_mem_ptr(png), NULL, 0, size, 1);
-}
-
-static void on_free(png_structp png, png_voidp ptr) { ctx_free(png_get_mem_ptr(png), ptr); }
-
-static void put_metadata(png_structp png, png_infop info, const lens_figure *fig) {
-    png_uint_32 density = (png_uint_32)(fig->png_scale * CSS_PER_METRE + 0.5);
-    png_set_pHYs(png, info, density, density, PNG_RESOLUTION_METER);
-    png_text text[2] = {
-        { .compression = PNG_ITXT_COMPRESSION_NONE, .key = "Title", .text = fig->title },
-        { .compression = PNG_ITXT_COMPRESSION_NONE, .key = "Description", .text = fig->notes },
-    };
-    png_set_text(png, info, text, fig->notes ? 2 : 1);
-}
-
-lens_status fig_png_encode(fig_bytes *out, const uint8_t *rgb, int w, int h,
-                           const lens_figure *fig) {
-    png_infop info = NULL;
-    png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, out, on_error, on_warning,
-                                                out->ctx, on_malloc, on_free);
-    if (!png) return ctx_nomem(out->ctx, 0, "PNG writer");
-    info = png_create_info_struct(png);
-    if (!info) {
-        png_destroy_write_struct(&png, NULL);
-        return ctx_nomem(out->ctx, 0, "PNG writer");
-    }
-    if (setjmp(png_jmpbuf(png)) == 0) {
-        png_set_write_fn(png, out, on_write, on_flush);
-        png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
-        png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, 8, PNG_COLOR_TYPE_RGB,
-                     PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-        if (fig) put_metadata(png, info, fig);
-        png_write_info(png, info);
-        for (int y = 0; y < h; y++) png_write_row(png, rgb + 3 * (size_t)y * (size_t)w);
-        png_write_end(png, NULL);
-    }
-    png_destroy_write_struct(&png, &info);
-    return out->failed;
 }

@@ -8,6 +8,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "figure/figure.h"
+#include "format/image.h"
 #include <math.h>
 #include <string.h>
 
@@ -68,10 +69,10 @@ static void paint(fig_bytes *out, const fig_paint *p) {
     attr(out, "stroke-width", p->thick);
 }
 
-static void base64(fig_bytes *out, const char *data, size_t size) {
+static void base64(fig_bytes *out, const uint8_t *data, size_t size) {
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < size; i += 3) {
-        const uint8_t *p = (const uint8_t *)data + i;
+        const uint8_t *p = data + i;
         size_t n = size - i;
         unsigned bits = p[0] << 16 | (n > 1 ? p[1] : 0u) << 8 | (n > 2 ? p[2] : 0u);
         char quad[4] = { digit[bits >> 18], digit[bits >> 12 & 63],
@@ -84,26 +85,27 @@ static void base64(fig_bytes *out, const char *data, size_t size) {
  * every CSS pixel, that blurs the edges of cells by a quarter of a CSS pixel at most. */
 #define PIXELS_PER_CSS 2
 
-/* The picture with every cell repeated k by k times. */
-static lens_status enlarged(fig_bytes *png, const fig_prim *p, int k) {
-    size_t w = (size_t)p->iw * (size_t)k, h = (size_t)p->ih * (size_t)k;
-    uint8_t *rgb = ctx_alloc(png->ctx, w * h, 3);
-    if (!rgb) return LENS_NOMEM;
+/* The picture with every cell repeated k by k times, as a PNG file. */
+static lens_status enlarged(lens_ctx *ctx, const fig_prim *p, int k, uint8_t **png, size_t *size) {
+    lens_image big = { .width = p->iw * k, .height = p->ih * k, .channels = 3 };
+    size_t w = (size_t)big.width, h = (size_t)big.height, n = (size_t)k;
+    big.pixels = ctx_alloc(ctx, w * h, 3);
+    if (!big.pixels) return LENS_NOMEM;
     for (size_t y = 0; y < h; y++)
         for (size_t x = 0; x < w; x++)
-            memcpy(rgb + 3 * (y * w + x),
-                   p->rgb + 3 * (y / (size_t)k * (size_t)p->iw + x / (size_t)k), 3);
-    lens_status status = fig_png_encode(png, rgb, (int)w, (int)h, NULL);
-    ctx_free(png->ctx, rgb);
+            memcpy(big.pixels + 3 * (y * w + x), p->rgb + 3 * (y / n * (size_t)p->iw + x / n), 3);
+    lens_status status = img_encode_png(ctx, &big, png, size);
+    ctx_free(ctx, big.pixels);
     return status;
 }
 
 static void image(fig_bytes *out, const fig_prim *p) {
-    fig_bytes png = { .ctx = out->ctx };
-    lens_status status = enlarged(&png, p, (int)ceil(PIXELS_PER_CSS * p->w / p->iw));
+    uint8_t *png;
+    size_t size;
+    int k = (int)ceil(PIXELS_PER_CSS * p->w / p->iw);
+    lens_status status = enlarged(out->ctx, p, k, &png, &size);
     if (status != LENS_OK) {
         if (out->failed == LENS_OK) out->failed = status;
-        ctx_free(out->ctx, png.data);
         return;
     }
     element(out, "image", p->role);
@@ -114,9 +116,9 @@ static void image(fig_bytes *out, const fig_prim *p) {
     str(out, " preserveAspectRatio=\"none\" image-rendering=\"optimizeSpeed\" "
              "style=\"image-rendering:pixelated\" "
              "href=\"data:image/png;base64,");
-    base64(out, png.data, png.size);
+    base64(out, png, size);
     str(out, "\"/>\n");
-    ctx_free(out->ctx, png.data);
+    ctx_free(out->ctx, png);
 }
 
 static void line(fig_bytes *out, const fig_prim *p) {

@@ -159,6 +159,7 @@ typedef struct axis {
 static void axis_free(lens_ctx *ctx, axis *a) {
     ctx_free(ctx, a->first);
     ctx_free(ctx, a->weight);
+    *a = (axis){ 0 };
 }
 
 static lens_status axis_new(lens_ctx *ctx, axis *a, int in, int out) {
@@ -167,8 +168,7 @@ static lens_status axis_new(lens_ctx *ctx, axis *a, int in, int out) {
     a->first = ctx_alloc(ctx, (size_t)out * 2, sizeof *a->first);
     a->weight = ctx_alloc(ctx, (size_t)out * (size_t)a->widest, sizeof *a->weight);
     double *k = ctx_alloc(ctx, (size_t)a->widest, sizeof *k);
-    if (!a->first || !a->weight || !k) {
-        axis_free(ctx, a);
+    if (!a->first || !a->weight || !k) { /* the caller frees the axis either way */
         ctx_free(ctx, k);
         return LENS_NOMEM;
     }

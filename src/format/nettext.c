@@ -162,6 +162,11 @@ static lens_status add_attr(parser *p, raw_layer *layer, const char *key, const 
     return LENS_OK;
 }
 
+/* Inputs have their shape written without a key. */
+static bool is_input(const char *kind) {
+    return strcmp(kind, "input") == 0 || strcmp(kind, "input1d") == 0;
+}
+
 /* "net NAME". */
 static lens_status read_net(parser *p, const word *kind) {
     word name, more;
@@ -190,7 +195,7 @@ static lens_status read_line(parser *p) {
         return fail(p, w.value, "more than %d layers", DESC_MAX_LAYERS);
     raw_layer raw = { .layer = { .kind = w.value, .line = p->line, .column = w.column },
                       .first_attr = p->attrs };
-    bool input = strcmp(w.value, "input") == 0, keys = false;
+    bool input = is_input(w.value), keys = false;
     for (;;) {
         LENS_TRY(read_word(p, &w));
         if (!w.value) break;
@@ -355,7 +360,7 @@ static void put_value(buffer *b, const char *value) {
 }
 
 static void put_layer(buffer *b, const desc_layer *layer, int kind_width, int name_width) {
-    bool input = strcmp(layer->kind, "input") == 0, more = layer->from_count || layer->attr_count;
+    bool input = is_input(layer->kind), more = layer->from_count || layer->attr_count;
     bool named = name_width > 0 && (layer->name || more);
     put_padded(b, layer->kind, more || layer->name ? kind_width : 0);
     if (named) {

@@ -2,7 +2,7 @@
  *
  *     # comment to the end of the line
  *     net lenet5                                  optional, before the layers
- *     input   data  1x28x28                       name, then channels x height x width
+ *     input   data  1x28x28                       name, then channels x height x width (input1d: c x w)
  *     conv2d  conv1 out=6 kernel=5 pad=2          kind, name (optional), key=value ...
  *     relu
  *     maxpool pool1 kernel=2 stride=2

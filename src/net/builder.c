@@ -111,6 +111,10 @@ static lens_status choose_name(lens_net *net, const op_kind *kind, const char *g
                             "%s: the name '%.40s' must be 1 to %d printable characters, none of "
                             "them a space, '=', ',', '#' or '\"'",
                             kind->name, given, NET_MAX_NAME);
+        if (!kind->min_inputs && *given >= '0' && *given <= '9')
+            return ctx_fail(net->ctx, LENS_BAD_ARG,
+                            "%s: the name of an input cannot begin with a digit, as '%s' does",
+                            kind->name, given);
         if (lens_net_find(net, given))
             return ctx_fail(net->ctx, LENS_BAD_ARG, "%s: two nodes have this name", given);
         *copy = ctx_strdup(net->ctx, given);

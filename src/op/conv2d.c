@@ -117,18 +117,17 @@ static lens_status table_check(const op_node *d, const char *table, int out, int
                 return ctx_fail(d->ctx, LENS_BAD_ARG,
                                 "%s: table: expected a channel number at \"%.10s\"", d->name, at);
             if (i < 0 || i >= in)
-                return ctx_fail(d->ctx, LENS_BAD_SHAPE,
+                return ctx_fail(d->ctx, LENS_BAD_ARG,
                                 "%s: table: row %d reads channel %ld but the input has %d", d->name,
                                 o, i, in);
             for (at = end; *at == ' ';) at++;
             ++*connections;
         }
         if (*connections == before)
-            return ctx_fail(d->ctx, LENS_BAD_SHAPE, "%s: table: row %d of %d is empty or missing",
+            return ctx_fail(d->ctx, LENS_BAD_ARG, "%s: table: row %d of %d is empty or missing",
                             d->name, o, out);
     }
-    if (*at)
-        return ctx_fail(d->ctx, LENS_BAD_SHAPE, "%s: table has more than %d rows", d->name, out);
+    if (*at) return ctx_fail(d->ctx, LENS_BAD_ARG, "%s: table has more than %d rows", d->name, out);
     return LENS_OK;
 }
 

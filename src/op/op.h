@@ -76,11 +76,12 @@ typedef struct op_run {
     const op_node *node;
     const struct kern *kern;
     pool *pool;
-    int n;        /* samples now, 1 <= n <= batch */
-    int batch;    /* samples planned for */
-    bool train;   /* dropout draws, batch norm uses the batch; backward will follow */
-    bool repack;  /* weights changed since this session last ran the node: rebuild `cache` */
-    bool frozen;  /* no parameter gradients; batch norm behaves as in inference */
+    int n;       /* samples now, 1 <= n <= batch */
+    int batch;   /* samples planned for */
+    bool train;  /* dropout draws, batch norm uses the batch; backward will follow */
+    bool repack; /* weights changed since this session last ran this pass (forward, backward) of the
+                     node: rebuild what it keeps in `cache`, which begins as zeros */
+    bool frozen; /* no parameter gradients; batch norm behaves as in inference */
     act_kind act; /* forward of OP_FUSES_ACT kinds: apply this to the result */
     float slope;
     uint64_t seed; /* dropout */

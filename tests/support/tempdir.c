@@ -11,7 +11,8 @@
 
 void tempdir_make(char path[TEMPDIR_PATH]) {
     const char *base = getenv("TMPDIR");
-    snprintf(path, TEMPDIR_PATH, "%s/lenslet-test-XXXXXX", base && *base ? base : "/tmp");
+    if (!base || !*base) base = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
+    snprintf(path, TEMPDIR_PATH, "%s/lenslet-test-XXXXXX", base);
     if (!mkdtemp(path)) fail_msg("%s: no folder can be made", path);
 }
 

@@ -6,7 +6,8 @@
 
 enum { TEMPDIR_PATH = 512 };
 
-/* Makes an empty folder under $TMPDIR (else /tmp); path[] names it. Fails the test if it cannot. */
+/* Makes an empty folder; path[] names it. Fails the test if it cannot. It lies under $TMPDIR; else in
+ * memory (/dev/shm), for tests write and fsync hundreds of files; else under /tmp. */
 void tempdir_make(char path[TEMPDIR_PATH]);
 
 /* Removes the folder and all in it. */

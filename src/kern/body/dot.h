@@ -13,7 +13,7 @@
  * what lies beyond the row may be NaN, and NaN * 0 is not 0. Addresses are one moving pointer plus
  * fixed distances (rows from the fourth on count from their own pointer, so that all distances are
  * a_i and 2*a_i): a pointer for each row and column would not fit the general registers. */
-V_INLINE void dot_step(const int rows, const int columns, const bool some, vm m, const float *a,
+V_INLINE void dot_step(const int rows, const int columns, const bool some, vp m, const float *a,
                        ptrdiff_t a_i, const float *b, const ptrdiff_t *b_j,
                        vf acc[DOT_MAX_ROWS][DOT_MAX_COLUMNS]) {
     const float *fourth = a + 3 * a_i;
@@ -32,7 +32,7 @@ V_INLINE void dot_step(const int rows, const int columns, const bool some, vm m,
 V_INLINE void dot_loop(const int rows, const int columns, const bool narrow, const dot_job *job,
                        vf acc[DOT_MAX_ROWS][DOT_MAX_COLUMNS]) {
     const int length = job->length, tail = narrow ? length : length % V_LANES;
-    const vm m = v_first(tail);
+    const vp m = v_first(tail);
     ptrdiff_t b_j[DOT_MAX_COLUMNS];
     V_UNROLL for (int j = 0; j < columns; j++) b_j[j] = job->b_j[j];
 

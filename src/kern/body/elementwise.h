@@ -110,7 +110,7 @@ V_INLINE void act_loop(const act_kind kind, float slope, size_t n, const float *
     size_t i = 0;
     for (; n - i >= V_LANES; i += V_LANES) v_store(y + i, act_value(kind, s, v_load(x + i)));
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         v_store_some(y + i, m, act_value(kind, s, v_load_some(x + i, m)));
     }
 }
@@ -133,7 +133,7 @@ V_INLINE void act_back_loop(const act_kind kind, float slope, size_t n, const fl
     for (; n - i >= V_LANES; i += V_LANES)
         v_store(dx + i, act_slope(kind, s, v_load(y + i), v_load(dy + i)));
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         v_store_some(dx + i, m, act_slope(kind, s, v_load_some(y + i, m), v_load_some(dy + i, m)));
     }
 }
@@ -154,7 +154,7 @@ static void add(size_t n, const float *a, const float *b, float *y) {
     size_t i = 0;
     for (; n - i >= V_LANES; i += V_LANES) v_store(y + i, v_add(v_load(a + i), v_load(b + i)));
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         v_store_some(y + i, m, v_add(v_load_some(a + i, m), v_load_some(b + i, m)));
     }
 }
@@ -163,7 +163,7 @@ static void mul(size_t n, const float *a, const float *b, float *y) {
     size_t i = 0;
     for (; n - i >= V_LANES; i += V_LANES) v_store(y + i, v_mul(v_load(a + i), v_load(b + i)));
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         v_store_some(y + i, m, v_mul(v_load_some(a + i, m), v_load_some(b + i, m)));
     }
 }
@@ -173,7 +173,7 @@ static void scale_shift(size_t n, float scale, float shift, const float *x, floa
     size_t i = 0;
     for (; n - i >= V_LANES; i += V_LANES) v_store(y + i, v_fma(v_load(x + i), f, s));
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         v_store_some(y + i, m, v_fma(v_load_some(x + i, m), f, s));
     }
 }
@@ -183,7 +183,7 @@ static void axpy(size_t n, float alpha, const float *x, float *y) {
     size_t i = 0;
     for (; n - i >= V_LANES; i += V_LANES) v_store(y + i, v_fma(v_load(x + i), f, v_load(y + i)));
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         v_store_some(y + i, m, v_fma(v_load_some(x + i, m), f, v_load_some(y + i, m)));
     }
 }
@@ -199,7 +199,7 @@ static void norm_back(size_t n, float a, float b, float c, float mean, const flo
     for (; n - i >= V_LANES; i += V_LANES)
         v_store(dx + i, norm_back_value(va, vb, vc, vmean, v_load(dy + i), v_load(x + i)));
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         const vf dyi = v_load_some(dy + i, m), xi = v_load_some(x + i, m);
         v_store_some(dx + i, m, norm_back_value(va, vb, vc, vmean, dyi, xi));
     }

@@ -66,7 +66,7 @@ V_INLINE void optim_loop(const optim_rule rule, const optim_job *job, size_t n, 
         if (rule.use_v) v_store(v + i, vi);
     }
     if (i < n) {
-        const vm some = v_first((ptrdiff_t)(n - i));
+        const vp some = v_first((ptrdiff_t)(n - i));
         if (rule.use_m) mi = v_load_some(m + i, some);
         if (rule.use_v) vi = v_load_some(v + i, some);
         const vf gi = v_load_some(g + i, some), wi = v_load_some(w + i, some);

@@ -43,7 +43,7 @@ V_INLINE pool_quad pool_quad_load(const float *x, int w, int count) {
         a = v_load(x), b = v_load(x + V_LANES);
         c = v_load(x + w), d = v_load(x + w + V_LANES);
     } else {
-        const vm lo = v_first(2 * count), hi = v_first(2 * count - V_LANES);
+        const vp lo = v_first(2 * count), hi = v_first(2 * count - V_LANES);
         a = v_load_some(x, lo), b = v_load_some(x + V_LANES, hi);
         c = v_load_some(x + w, lo), d = v_load_some(x + w + V_LANES, hi);
     }
@@ -57,7 +57,7 @@ V_INLINE void pool_quad_store(pool_quad q, float *x, int w, int count) {
         v_store(x, a), v_store(x + V_LANES, b);
         v_store(x + w, c), v_store(x + w + V_LANES, d);
     } else {
-        const vm lo = v_first(2 * count), hi = v_first(2 * count - V_LANES);
+        const vp lo = v_first(2 * count), hi = v_first(2 * count - V_LANES);
         v_store_some(x, lo, a), v_store_some(x + V_LANES, hi, b);
         v_store_some(x + w, lo, c), v_store_some(x + w + V_LANES, hi, d);
     }

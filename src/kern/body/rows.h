@@ -12,8 +12,8 @@ V_INLINE float row_max(int n, const float *x) {
     int i = 0;
     for (; i + V_LANES <= n; i += V_LANES) m = v_max(m, v_load(x + i));
     if (i < n) {
-        const vm some = v_first(n - i);
-        m = v_max(m, v_select(some, v_load_some(x + i, some), low));
+        const vp some = v_first(n - i);
+        m = v_max(m, v_select(v_mask(some), v_load_some(x + i, some), low));
     }
     float lane[V_LANES], max = -INFINITY;
     v_store(lane, m);
@@ -33,11 +33,11 @@ V_INLINE float row_exp(int n, const float *x, float max, float *e, float *below)
         b = v_add(b, d);
     }
     if (i < n) {
-        const vm some = v_first(n - i);
+        const vp some = v_first(n - i);
         const vf d = v_sub(v_load_some(x + i, some), shift), y = v_exp(d);
         if (e) v_store_some(e + i, some, y);
-        s = v_add(s, v_select(some, y, v_zero()));
-        b = v_add(b, v_select(some, d, v_zero()));
+        s = v_add(s, v_select(v_mask(some), y, v_zero()));
+        b = v_add(b, v_select(v_mask(some), d, v_zero()));
     }
     *below = v_sum(b);
     return v_sum(s);
@@ -50,7 +50,7 @@ V_INLINE void row_finish(int n, float total, float shift, float factor, float *y
     for (; i + V_LANES <= n; i += V_LANES)
         v_store(y + i, v_mul(f, v_sub(v_div(v_load(y + i), t), s)));
     if (i < n) {
-        const vm m = v_first(n - i);
+        const vp m = v_first(n - i);
         v_store_some(y + i, m, v_mul(f, v_sub(v_div(v_load_some(y + i, m), t), s)));
     }
 }

@@ -25,8 +25,8 @@ static void moments(size_t n, const float *x, float shift, double *sum_out, doub
         s2 = vd_fma(d, d, s2);
     }
     if (i < n) { /* lanes past the end hold the shift: their difference is 0 */
-        const vm m = v_first((ptrdiff_t)(n - i));
-        const vd d = vd_sub(v_wide(v_select(m, v_load_some(x + i, m), v_set1(shift))), s);
+        const vp m = v_first((ptrdiff_t)(n - i));
+        const vd d = vd_sub(v_wide(v_select(v_mask(m), v_load_some(x + i, m), v_set1(shift))), s);
         s1 = vd_add(s1, d);
         s2 = vd_fma(d, d, s2);
     }
@@ -45,7 +45,7 @@ static void norm_back_sums(size_t n, const float *dy, const float *x, float mean
         s2 = vd_fma(d, vd_sub(v_wide(v_load(x + i)), s), s2);
     }
     if (i < n) {
-        const vm m = v_first((ptrdiff_t)(n - i));
+        const vp m = v_first((ptrdiff_t)(n - i));
         const vd d = v_wide(v_load_some(dy + i, m));
         s1 = vd_add(s1, d);
         s2 = vd_fma(d, vd_sub(v_wide(v_load_some(x + i, m)), s), s2);

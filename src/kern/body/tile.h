@@ -40,7 +40,7 @@ V_INLINE void tile_loop(const int rows, const int vectors, const bool listed, co
 V_INLINE void tile_body(const int rows, const int vectors, const tile_job *job) {
     vf acc[TILE_MAX_ROWS][TILE_MAX_VECTORS];
     const int end = (vectors - 1) * V_LANES; /* first column of the last vector */
-    const vm last = v_first(job->columns - end);
+    const vp last = v_first(job->columns - end);
     const bool whole = job->columns == vectors * V_LANES;
 
     V_UNROLL for (int m = 0; m < rows; m++) {

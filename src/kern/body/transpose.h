@@ -18,7 +18,7 @@ V_INLINE void transpose_shuffle(const vf *in, vf *out) {
 V_INLINE void transpose_block(const bool whole, int rows, int columns, const float *src,
                               ptrdiff_t src_r, float *dst, ptrdiff_t dst_c) {
     vf x[V_LANES], y[V_LANES];
-    const vm in = v_first(columns), out = v_first(rows);
+    const vp in = v_first(columns), out = v_first(rows);
     V_UNROLL for (int r = 0; r < V_LANES; r++) x[r] = whole      ? v_load(src + r * src_r)
                                                       : r < rows ? v_load_some(src + r * src_r, in)
                                                                  : v_zero();

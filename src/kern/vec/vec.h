@@ -9,13 +9,15 @@
  *
  *   V_LANES             floats in a vector: 4, 8 or 16
  *   vf, vm, vd          V_LANES floats; one truth value per lane; V_LANES doubles
+ *   vp                  the first n lanes, for the part of a vector at the end of an array
  *
  *   v_zero() v_set1(f)                 all lanes alike
  *   v_load(p) v_store(p, x)            any alignment
- *   v_first(n)                         mask of the lanes below n (n <= 0: none, n >= V_LANES: all)
- *   v_load_some(p, m)                  0 where m is false; reads nothing there
- *   v_load_slack(p, m)                 the same, but may read the whole vector
- *   v_store_some(p, m, x)              writes nothing where m is false
+ *   v_first(n)                         vp of n lanes (n <= 0: none, n >= V_LANES: all)
+ *   v_mask(part)                       as vm
+ *   v_load_some(p, part)               0 in the other lanes; reads nothing there
+ *   v_load_slack(p, part)              the same, but may read the whole vector
+ *   v_store_some(p, part, x)           writes nothing for the other lanes
  *   v_load_bytes(p, n) v_store_bytes(p, n, x)     n <= V_LANES bytes, as the bit patterns of
  *                                      integers 0..255 in the lanes of a vf
  *   v_add v_sub v_mul v_div v_sqrt v_abs

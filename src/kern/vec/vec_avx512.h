@@ -10,7 +10,7 @@
 #define V_LANES 16
 
 typedef __m512 vf;
-typedef __mmask16 vm;
+typedef __mmask16 vm, vp;
 typedef struct vd {
     __m512d lo, hi;
 } vd;
@@ -22,12 +22,13 @@ V_INLINE vf v_set1_bits(int32_t i) { return _mm512_castsi512_ps(_mm512_set1_epi3
 V_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
 V_INLINE void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 
-V_INLINE vm v_first(ptrdiff_t n) {
-    return (vm)(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << (unsigned)n) - 1u);
+V_INLINE vp v_first(ptrdiff_t n) {
+    return (vp)(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << (unsigned)n) - 1u);
 }
-V_INLINE vf v_load_some(const float *p, vm m) { return _mm512_maskz_loadu_ps(m, p); }
-V_INLINE vf v_load_slack(const float *p, vm m) { return _mm512_maskz_loadu_ps(m, p); }
-V_INLINE void v_store_some(float *p, vm m, vf x) { _mm512_mask_storeu_ps(p, m, x); }
+V_INLINE vm v_mask(vp m) { return m; }
+V_INLINE vf v_load_some(const float *p, vp m) { return _mm512_maskz_loadu_ps(m, p); }
+V_INLINE vf v_load_slack(const float *p, vp m) { return _mm512_maskz_loadu_ps(m, p); }
+V_INLINE void v_store_some(float *p, vp m, vf x) { _mm512_mask_storeu_ps(p, m, x); }
 V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
     const __m128i bytes = _mm_maskz_loadu_epi8(v_first(n), p);
     return _mm512_castsi512_ps(_mm512_cvtepu8_epi32(bytes));

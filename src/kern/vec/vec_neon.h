@@ -11,6 +11,10 @@
 
 typedef float32x4_t vf;
 typedef uint32x4_t vm; /* 0 or ~0 */
+typedef struct vp {
+    vm mask;
+    int n;
+} vp;
 typedef struct vd {
     float64x2_t lo, hi;
 } vd;
@@ -22,26 +26,28 @@ V_INLINE vf v_set1_bits(int32_t i) { return vreinterpretq_f32_s32(vdupq_n_s32(i)
 V_INLINE vf v_load(const float *p) { return vld1q_f32(p); }
 V_INLINE void v_store(float *p, vf x) { vst1q_f32(p, x); }
 
-V_INLINE vm v_first(ptrdiff_t n) {
-    const int32_t lane[4] = { 0, 1, 2, 3 };
-    return vcgtq_s32(vdupq_n_s32(n > 4 ? 4 : (int32_t)n), vld1q_s32(lane));
+V_INLINE vp v_first(ptrdiff_t count) {
+    static const int32_t lane[4] = { 0, 1, 2, 3 };
+    const int n = count > 4 ? 4 : count < 0 ? 0 : (int)count;
+    return (vp){ vcgtq_s32(vdupq_n_s32(n), vld1q_s32(lane)), n };
 }
-V_INLINE vf v_load_some(const float *p, vm m) {
+V_INLINE vm v_mask(vp part) { return part.mask; }
+V_INLINE vf v_load_some(const float *p, vp part) {
     vf x = v_zero();
-    if (vgetq_lane_u32(m, 0)) x = vld1q_lane_f32(p, x, 0);
-    if (vgetq_lane_u32(m, 1)) x = vld1q_lane_f32(p + 1, x, 1);
-    if (vgetq_lane_u32(m, 2)) x = vld1q_lane_f32(p + 2, x, 2);
-    if (vgetq_lane_u32(m, 3)) x = vld1q_lane_f32(p + 3, x, 3);
+    if (part.n > 0) x = vld1q_lane_f32(p, x, 0);
+    if (part.n > 1) x = vld1q_lane_f32(p + 1, x, 1);
+    if (part.n > 2) x = vld1q_lane_f32(p + 2, x, 2);
+    if (part.n > 3) x = vld1q_lane_f32(p + 3, x, 3);
     return x;
 }
-V_INLINE vf v_load_slack(const float *p, vm m) {
-    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(vld1q_f32(p)), m));
+V_INLINE vf v_load_slack(const float *p, vp part) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(vld1q_f32(p)), part.mask));
 }
-V_INLINE void v_store_some(float *p, vm m, vf x) {
-    if (vgetq_lane_u32(m, 0)) vst1q_lane_f32(p, x, 0);
-    if (vgetq_lane_u32(m, 1)) vst1q_lane_f32(p + 1, x, 1);
-    if (vgetq_lane_u32(m, 2)) vst1q_lane_f32(p + 2, x, 2);
-    if (vgetq_lane_u32(m, 3)) vst1q_lane_f32(p + 3, x, 3);
+V_INLINE void v_store_some(float *p, vp part, vf x) {
+    if (part.n > 0) vst1q_lane_f32(p, x, 0);
+    if (part.n > 1) vst1q_lane_f32(p + 1, x, 1);
+    if (part.n > 2) vst1q_lane_f32(p + 2, x, 2);
+    if (part.n > 3) vst1q_lane_f32(p + 3, x, 3);
 }
 V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
     uint32_t lane[4] = { 0, 0, 0, 0 };

@@ -14,6 +14,10 @@
 
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vm __attribute__((vector_size(16))); /* 0 or -1 */
+typedef struct vp {
+    vm mask;
+    int n;
+} vp;
 typedef uint32_t vu __attribute__((vector_size(16)));
 typedef double vd2 __attribute__((vector_size(16)));
 typedef struct vd {
@@ -24,27 +28,33 @@ V_INLINE vf v_set1(float f) { return (vf){ f, f, f, f }; }
 V_INLINE vf v_zero(void) { return v_set1(0); }
 V_INLINE vf v_set1_bits(int32_t i) { return (vf)(vm){ i, i, i, i }; }
 
-V_INLINE vf v_load(const float *p) {
-    vf x;
-    memcpy(&x, p, sizeof x);
-    return x;
-}
-V_INLINE void v_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
+/* A vector anywhere in memory. Not memcpy: gcc 12 copies some accumulators as two halves, and then
+ * keeps those in memory. */
+typedef float vf_anywhere __attribute__((vector_size(16), aligned(4), may_alias));
+V_INLINE vf v_load(const float *p) { return *(const vf_anywhere *)p; }
+V_INLINE void v_store(float *p, vf x) { *(vf_anywhere *)p = x; }
 
-V_INLINE vm v_first(ptrdiff_t n) {
-    const int32_t k = n > 4 ? 4 : (int32_t)n;
-    return (vm){ 0, 1, 2, 3 } < (vm){ k, k, k, k };
+V_INLINE vp v_first(ptrdiff_t count) {
+    const int n = count > 4 ? 4 : count < 0 ? 0 : (int)count;
+    return (vp){ (vm){ 0, 1, 2, 3 } < (vm){ n, n, n, n }, n };
 }
-V_INLINE vf v_load_some(const float *p, vm m) {
-    vf x = v_zero();
-    for (int i = 0; i < 4; i++)
-        if (m[i]) x[i] = p[i];
-    return x;
+V_INLINE vm v_mask(vp part) { return part.mask; }
+V_INLINE vf v_load_some(const float *p, vp part) {
+    float lane[4] = { 0, 0, 0, 0 };
+    if (part.n > 0) lane[0] = p[0];
+    if (part.n > 1) lane[1] = p[1];
+    if (part.n > 2) lane[2] = p[2];
+    if (part.n > 3) lane[3] = p[3];
+    return v_load(lane);
 }
-V_INLINE vf v_load_slack(const float *p, vm m) { return (vf)((vm)v_load(p) & m); }
-V_INLINE void v_store_some(float *p, vm m, vf x) {
-    for (int i = 0; i < 4; i++)
-        if (m[i]) p[i] = x[i];
+V_INLINE vf v_load_slack(const float *p, vp part) { return (vf)((vm)v_load(p) & part.mask); }
+V_INLINE void v_store_some(float *p, vp part, vf x) {
+    float lane[4];
+    v_store(lane, x);
+    if (part.n > 0) p[0] = lane[0];
+    if (part.n > 1) p[1] = lane[1];
+    if (part.n > 2) p[2] = lane[2];
+    if (part.n > 3) p[3] = lane[3];
 }
 V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
     vm x = { 0, 0, 0, 0 };
