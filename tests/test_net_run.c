@@ -553,7 +553,10 @@ static void dy_in_the_output(void **state) {
     fill(&r, dy, LENS_COUNT(dy));
     lens_tensor y, grad, in = picture(x, MAX_N), out = { dy, 2, { MAX_N, CLASSES } };
     assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_peek(s, net->output, LENS_VALUE, &grad));
+    assert_ptr_equal(grad.data, y.data);
     assert_ok(ctx, lens_backward(s, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "watch", lens_peek(s, net->output, LENS_VALUE, &grad));
     assert_ok(ctx, lens_grad(s, 0, &grad));
     memcpy(want, grad.data, sizeof want);
     assert_ok(ctx, lens_forward(s, &in, 0, &y));
@@ -646,6 +649,10 @@ static void frozen_nodes_rest(void **state) {
             assert_near(free_fc[k], want, 1e-6);
         }
     }
+    /* Freezing counts at once, also for a gradient that is there already. */
+    lens_node_freeze(lens_net_find(net, "conv1"), true);
+    assert_ok(ctx, lens_grad(s, 0, &grad));
+    for (int64_t k = 0; k < lens_tensor_count(&grad); k++) assert_true(grad.data[k] == 0);
     lens_session_free(s);
     lens_net_free(net);
     lens_ctx_free(ctx);
