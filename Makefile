@@ -1,4 +1,4 @@
-# The short way in: `make demo` and `make test`. Each installs what is missing (tools/setup.sh), builds
+# The short way in: `make demo` and `make test`. Each installs what is missing (sh tools/setup.sh), builds
 # and runs. Everything else about building is in CMakeLists.txt and CMakePresets.json.
 # SPDX-License-Identifier: Apache-2.0
 PRESET ?= release
@@ -19,13 +19,13 @@ help:
 	@echo "PRESET=debug|asan|tsan|tiny|clang selects another build"
 
 demo:
-	tools/setup.sh demo
+	sh tools/setup.sh demo
 	cmake --preset release
 	cmake --build build/release -j $(JOBS) --target lenslet_program
-	tools/demo.sh build/release/lenslet demo
+	sh tools/demo.sh build/release/lenslet demo
 
 build:
-	tools/setup.sh build
+	sh tools/setup.sh build
 	cmake --preset $(PRESET)
 	cmake --build $(BUILD) -j $(JOBS)
 
@@ -33,22 +33,22 @@ test: build
 	ctest --test-dir $(BUILD) --output-on-failure
 
 seeds: build
-	tools/seeds.sh $(BUILD)
+	sh tools/seeds.sh $(BUILD)
 
 format:
-	tools/format.sh
+	sh tools/format.sh
 
 check-format:
-	tools/format.sh --check
+	sh tools/format.sh --check
 
 check-layers:
-	tools/check_layers.sh
+	sh tools/check_layers.sh
 
 bench-peers:
-	tools/setup.sh peers
+	sh tools/setup.sh peers
 	cmake --preset release
 	cmake --build build/release -j $(JOBS)
-	bench/peers.sh build/release
+	python3 bench/peers/lenet.py build/release/lenslet
 
 PREFIX ?= /usr/local
 install: build

@@ -1,0 +1,16 @@
+/* lenslet.h - everything: networks, training, data, figures.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef LENSLET_H
+#define LENSLET_H
+
+#include <lenslet/base.h>
+#include <lenslet/data.h>
+#include <lenslet/figure.h>
+#include <lenslet/image.h>
+#include <lenslet/net.h>
+#include <lenslet/tensor.h>
+#include <lenslet/train.h>
+#include <lenslet/zoo.h>
+
+#endif
