@@ -783,8 +783,9 @@ static void killed_at_any_moment(void **state) {
             _exit(status == LENS_OK ? 0 : 1);
         }
         seed = seed * 1103515245u + 12345;
-        nanosleep(&(struct timespec){ .tv_nsec = 1000000 + (long)(seed >> 16) % 60000 * 1000 },
-                  NULL);
+        if (attempt > 0) /* the first one dies at once */
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 + (long)(seed >> 16) % 60000 * 1000 },
+                      NULL);
         kill(child, SIGKILL);
         int how;
         assert_int_equal(waitpid(child, &how, 0), child);
@@ -821,6 +822,39 @@ static void killed_at_any_moment(void **state) {
     assert_string_equal(killed, whole);
     lens_net_free(net);
     close_world(&w);
+}
+
+/* /dev/full stands for a disk without room: each file in turn cannot be written. */
+static void full_disk(void **state) {
+    (void)state;
+    static const char *const files[] = { "last.state", "log.csv", "model.safetensors",
+                                         "last.safetensors" };
+    for (int f = 0; f < 4; f++) {
+        world w = open_world(1);
+        lens_net *net = rich_net(w.ctx);
+        lens_train_opts o = usual();
+        lens_train_result result;
+        char path[1024];
+        assert_int_equal(mkdir(w.out, 0777), 0);
+        join(path, sizeof path, w.out, files[f]);
+        assert_int_equal(symlink("/dev/full", path), 0);
+        o.out = w.out;
+        assert_fails(w.ctx, LENS_IO, files[f], lens_train(net, w.data, &o, &result));
+        if (f >= 2) { /* room again: what was saved before leads to the same end */
+            char resumed[33], whole[33];
+            assert_int_equal(unlink(path), 0);
+            o.resume = true;
+            assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
+            lens_net_hash(net, resumed);
+            o.resume = false;
+            o.out = NULL;
+            assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
+            lens_net_hash(net, whole);
+            assert_string_equal(resumed, whole);
+        }
+        lens_net_free(net);
+        close_world(&w);
+    }
 }
 
 static void finished_runs_say_so(void **state) {
@@ -1128,6 +1162,7 @@ static const struct CMUnitTest tests[] = {
     T("[J23] stopped at every step and resumed: the same bits and logs", stopped_at_every_step),
     T("train: same bits for 1, 2, 3, 8 threads", same_bits_for_any_threads),
     T("[J23] killed at any moment: resumes to the same weights", killed_at_any_moment),
+    T("train: a full disk loses nothing", full_disk),
     T("train: a finished run says so, more epochs go on", finished_runs_say_so),
     T("train: another run is not resumed, the difference is named", another_run_is_not_resumed),
     T("train: a damaged state is refused", damaged_state_is_refused),

@@ -148,7 +148,7 @@ typedef struct lens_figure_block {
     int64_t params, macs; /* 0: not printed */
 } lens_figure_block;
 
-/* Up to 14 blocks: stacks of sheets drawn to one scale. More: compact blocks, row by row. */
+/* Up to 16 blocks: stacks of sheets drawn to one scale. More: compact blocks, row by row. */
 LENS_API lens_status lens_figure_arch(lens_ctx *, lens_figure **out,
                                       const lens_figure_block *blocks, int count,
                                       const lens_figure_opts *);

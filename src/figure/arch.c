@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    MAX_DRAWN = 14,     /* layers as stacks of sheets; more become blocks */
+    MAX_DRAWN = 16,     /* layers as stacks of sheets; more become blocks */
     LARGEST_SIDE = 96,  /* of the widest map, and of the largest dense layer as a bar */
     SMALLEST_SIDE = 48, /* the same, when that lets the network stand in one row */
     SIDE_STEP = 8,

@@ -80,7 +80,7 @@ V_INLINE void dot_body(const int rows, const int columns, const dot_job *job) {
 #define DOT_UPTO_(n, X) DOT_UPTO_##n(X)
 
 #define DOT_FUNCTION(i, j)                                                                         \
-    static void dot_##i##x##j(const dot_job *job) { dot_body(i, j, job); }
+    V_UNCHECKED static void dot_##i##x##j(const dot_job *job) { dot_body(i, j, job); }
 DOT_UPTO(DOT_ROWS, DOT_FUNCTION)
 
 #define DOT_ENTRY(i, j) [i][j] = dot_##i##x##j,

@@ -116,7 +116,7 @@ V_INLINE void tile_body(const int rows, const int vectors, const tile_job *job) 
     TILE_UPTO(TILE_ROWS_2, X, 2) TILE_UPTO(TILE_ROWS_3, X, 3) TILE_UPTO(TILE_ROWS_4, X, 4)
 
 #define TILE_FUNCTION(m, v)                                                                        \
-    static void tile_##m##x##v(const tile_job *job) { tile_body(m, v, job); }
+    V_UNCHECKED static void tile_##m##x##v(const tile_job *job) { tile_body(m, v, job); }
 TILE_EACH(TILE_FUNCTION)
 
 #define TILE_ENTRY(m, v) [v][m] = tile_##m##x##v,
