@@ -90,7 +90,8 @@ int emit(cli *, json_t *object);
 json_t *json_number(double value); /* null if it is not finite */
 json_t *json_text(const char *);   /* bytes that are not UTF-8 become "?" */
 
-/* Zeroed memory that is never NULL: the program ends if there is none. */
+/* Zeroed memory that is never NULL: the program ends if there is none, saying so as this cli would. */
+void speak_for(const cli *);
 void *take(size_t count, size_t size);
 char *say_text(const char *format, ...) PRINTF(1, 2); /* from take; free it */
 

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRAIN_BATCH = 64 };
-
 static int list_nets(cli *c) {
     json_t *nets = json_array();
     table *t = table_new("lrrl", (const char *[]){ "net", "input", "classes", "what" });
@@ -56,14 +54,25 @@ static json_t *layer_json(const lens_node *node) {
                      info.jump);
 }
 
-/* Bytes of a session's arena. */
-static int session_bytes(cli *c, const model *m, const lens_session_opts *opts, size_t *bytes) {
+/* Bytes of a session for one picture; 0 if there is less memory than that. */
+static int session_bytes(cli *c, const model *m, bool train, size_t *bytes) {
     lens_session *session;
-    lens_status status = lens_session_new(&session, m->net, c->ctx, opts);
+    lens_status status = lens_session_new(&session, m->net, c->ctx,
+                                          &(lens_session_opts){ .batch = 1, .train = train });
+    *bytes = 0;
+    if (status == LENS_NOMEM) return EXIT_DONE;
     if (status != LENS_OK) return fail_status(c, status, WORKING);
     *bytes = lens_session_bytes(session);
     lens_session_free(session);
     return EXIT_DONE;
+}
+
+static const char *memory(size_t bytes, char buf[32]) {
+    return bytes ? as_bytes((double)bytes, buf) : "more than there is";
+}
+
+static json_t *memory_json(size_t bytes) {
+    return bytes ? json_integer((json_int_t)bytes) : json_null();
 }
 
 static void print_layers(const lens_net *net) {
@@ -100,30 +109,29 @@ static int print_text(cli *c, const model *m) {
 }
 
 static int describe(cli *c, const model *m) {
-    const lens_session_opts one = { .batch = 1 }, step = { .batch = TRAIN_BATCH, .train = true };
-    size_t run_bytes = 0, train_bytes = 0;
-    int status = session_bytes(c, m, &one, &run_bytes);
-    if (status == EXIT_DONE) status = session_bytes(c, m, &step, &train_bytes);
+    size_t run_bytes, train_bytes;
+    int status = session_bytes(c, m, false, &run_bytes);
+    if (status == EXIT_DONE) status = session_bytes(c, m, true, &train_bytes);
     if (status) return status;
     if (!c->json) {
         char run[32], train[32], weights[32];
         if (m->entry) printf("%s: %s\n%s\n\n", m->entry->name, m->entry->what, m->entry->paper);
         print_layers(m->net);
-        printf("\nmemory: weights %s, one picture %s, a training step of %d pictures %s\n",
-               as_bytes(4.0 * (double)lens_net_parameters(m->net), weights),
-               as_bytes((double)run_bytes, run), TRAIN_BATCH, as_bytes((double)train_bytes, train));
+        printf("\nmemory: weights %s; one picture %s, %s in training\n",
+               as_bytes(4.0 * (double)lens_net_parameters(m->net), weights), memory(run_bytes, run),
+               memory(train_bytes, train));
         return EXIT_DONE;
     }
     json_t *layers = json_array();
     for (int i = 0; i < lens_net_nodes(m->net); i++)
         json_array_append_new(layers, layer_json(lens_net_node(m->net, i)));
     return emit(c,
-                json_pack("{s:o,s:I,s:I,s:[iii],s:i,s:I,s:I,s:o}", "net",
+                json_pack("{s:o,s:I,s:I,s:[iii],s:i,s:o,s:o,s:o}", "net",
                           json_text(lens_net_name(m->net)), "parameters",
                           (json_int_t)lens_net_parameters(m->net), "macs",
                           (json_int_t)lens_net_macs(m->net), "input", m->input.c, m->input.h,
-                          m->input.w, "classes", m->classes, "arena_bytes", (json_int_t)run_bytes,
-                          "train_arena_bytes", (json_int_t)train_bytes, "layers", layers));
+                          m->input.w, "classes", m->classes, "arena_bytes", memory_json(run_bytes),
+                          "train_arena_bytes", memory_json(train_bytes), "layers", layers));
 }
 
 int open_argument(cli *c, model *m, const char *what) {

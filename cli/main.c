@@ -60,6 +60,7 @@ static int flush_results(cli *c, int status) {
 int main(int argc, char **argv) {
     cli c = { 0 };
     const char *term = getenv("TERM");
+    speak_for(&c);
     c.bar = isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
     int status = read_arguments(&c, argc, argv);
     if (status == EXIT_DONE) status = act(&c);

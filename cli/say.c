@@ -9,13 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const cli *speaker; /* for the one failure that meets no cli on its way */
+
+void speak_for(const cli *c) { speaker = c; }
+
 void *take(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size ? size : 1);
-    if (!memory) {
-        fprintf(stderr, "lenslet: out of memory: %zu elements of %zu bytes\n", count, size);
-        exit(EXIT_FAILED);
-    }
-    return memory;
+    if (memory) return memory;
+    fprintf(stderr, "lenslet: out of memory: %zu elements of %zu bytes\n", count, size);
+    if (speaker && speaker->json)
+        printf("{\"error\": {\"code\": %d, \"status\": \"LENS_NOMEM\", \"message\": \"out of "
+               "memory: %zu elements of %zu bytes\"}}\n",
+               EXIT_FAILED, count, size);
+    exit(EXIT_FAILED);
 }
 
 static char *format_args(const char *format, va_list args) {

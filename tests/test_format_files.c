@@ -499,6 +499,14 @@ static void text_good(void **state) {
     ctx_free(ctx, second);
     desc_free(ctx, &d);
     desc_free(ctx, &again);
+
+    /* A name too long to align by is still printed. */
+    static const char LONG[] = "relu a_name_of_more_than_thirty_two_characters";
+    assert_ok(ctx, desc_parse(ctx, &d, LONG, sizeof LONG - 1, "long"));
+    assert_ok(ctx, desc_print(ctx, &d, &text));
+    assert_memory_equal(text, LONG, sizeof LONG - 1);
+    ctx_free(ctx, text);
+    desc_free(ctx, &d);
 }
 
 static void text_bad(void **state) {

@@ -540,6 +540,37 @@ static void shapes_name_both_sides(void **state) {
     lens_ctx_free(ctx);
 }
 
+static void *up_to_a_megabyte(void *user, void *ptr, size_t old_size, size_t new_size) {
+    (void)user, (void)old_size;
+    if (new_size > 1 << 20) return NULL;
+    if (new_size) return realloc(ptr, new_size);
+    free(ptr);
+    return NULL;
+}
+
+static void too_large_names_the_bytes(void **state) {
+    (void)state;
+    lens_ctx *ctx, *poor;
+    lens_ctx_opts opts = { .threads = 1, .alloc = { .resize = up_to_a_megabyte } };
+    assert_int_equal(lens_ctx_new(&poor, &opts, NULL), LENS_OK);
+    ctx = test_ctx(1);
+    lens_net *net = small_net(ctx);
+    lens_session *s;
+    size_t live = ctx_live_bytes(poor);
+    memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 1 << 20 });
+    char bytes_text[40];
+    snprintf(bytes_text, sizeof bytes_text, "%zu", plan.bytes);
+    plan_free(ctx, &plan);
+    assert_fails(poor, LENS_NOMEM, bytes_text,
+                 lens_session_new(&s, net, poor, &(lens_session_opts){ .batch = 1 << 20 }));
+    assert_non_null(strstr(lens_why(poor), "net small, inference session of 1048576 samples"));
+    assert_null(s);
+    assert_int_equal(ctx_live_bytes(poor), live);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+    lens_ctx_free(poor);
+}
+
 /* The output's own memory may carry dy, unless backward still reads the output. */
 static void dy_in_the_output(void **state) {
     (void)state;
@@ -553,7 +584,10 @@ static void dy_in_the_output(void **state) {
     fill(&r, dy, LENS_COUNT(dy));
     lens_tensor y, grad, in = picture(x, MAX_N), out = { dy, 2, { MAX_N, CLASSES } };
     assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_peek(s, net->output, LENS_VALUE, &grad));
+    assert_ptr_equal(grad.data, y.data);
     assert_ok(ctx, lens_backward(s, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "watch", lens_peek(s, net->output, LENS_VALUE, &grad));
     assert_ok(ctx, lens_grad(s, 0, &grad));
     memcpy(want, grad.data, sizeof want);
     assert_ok(ctx, lens_forward(s, &in, 0, &y));
@@ -646,6 +680,10 @@ static void frozen_nodes_rest(void **state) {
             assert_near(free_fc[k], want, 1e-6);
         }
     }
+    /* Freezing counts at once, also for a gradient that is there already. */
+    lens_node_freeze(lens_net_find(net, "conv1"), true);
+    assert_ok(ctx, lens_grad(s, 0, &grad));
+    for (int64_t k = 0; k < lens_tensor_count(&grad); k++) assert_true(grad.data[k] == 0);
     lens_session_free(s);
     lens_net_free(net);
     lens_ctx_free(ctx);
@@ -867,6 +905,7 @@ int main(void) {
         T("a steady-state step allocates nothing", steady_state_allocates_nothing),
         T("[P7] backward without its own forward is refused", backward_needs_its_forward),
         T("shapes that do not fit name both sides", shapes_name_both_sides),
+        T("a session too large names its bytes", too_large_names_the_bytes),
         T("dy may lie in the output, unless backward reads it", dy_in_the_output),
         T("[J16] inference: same input, same output, whatever the batch",
           inference_of_one_is_inference_of_many),

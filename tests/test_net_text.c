@@ -174,7 +174,11 @@ static void mistakes_have_a_place(void **state) {
         { "input data 1xax8", LENS_BAD_FILE, "1:12: shape is '1xax8', expected a shape" },
         { "input data 1x8x8\nconv2d conv4 out=3 kernel=9", LENS_BAD_SHAPE,
           "net.txt:2: conv4: kernel 9x9" },
-        { "input data 1x8x8\nconv2d out=3 kernel=3 stride=0", LENS_OK, "" },
+        { "input data 1x8x8\nconv2d c out=3 kernel=3 stride=0", LENS_BAD_ARG,
+          "net.txt:2:25: c: stride is '0' but must not be 0" },
+        { "input data 1x8x8\nmaxpool kernel=2x0", LENS_BAD_ARG, "kernel is '2x0'" },
+        { "input data 1x8x8\nconv2d out=3 kernel=3 groups=0", LENS_BAD_ARG, "groups is '0'" },
+        { "input data 1x8x8\nleaky_relu slope=0", LENS_BAD_ARG, "slope is '0'" },
         { "input data 1x8x8\nconv2d c out=3 kernel=3 stride=-2", LENS_BAD_ARG,
           "net.txt:2: c: stride" },
         { "input data 3x8x8\nconv2d c out=4 kernel=3 groups=2", LENS_BAD_SHAPE,
@@ -400,6 +404,37 @@ static void numbers_ignore_the_locale(void **state) {
     setlocale(LC_NUMERIC, "C");
 }
 
+/* A kind or key that the documentation does not name is not finished; its examples are nets. */
+static void documentation_is_complete(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    char *page, word[80];
+    size_t size;
+    assert_ok(ctx, file_read(ctx, TEST_SOURCE_DIR "/docs/net-text.md", 1 << 20, &page, &size));
+    for (int i = 0; op_kinds[i]; i++) {
+        snprintf(word, sizeof word, "`%s`", op_kinds[i]->name);
+        if (!strstr(page, word)) fail_msg("docs/net-text.md lacks %s", word);
+        for (const op_option *o = op_kinds[i]->options; o && o->key; o++) {
+            snprintf(word, sizeof word, "`%s", o->key);
+            if (!strstr(page, word)) fail_msg("docs/net-text.md lacks %s", word);
+        }
+    }
+    int examples = 0;
+    for (char *block = page; (block = strstr(block, "```\n"));) {
+        block += 4;
+        char *end = strstr(block, "```");
+        if (end && (!strncmp(block, "net ", 4) || !strncmp(block, "input ", 6))) {
+            *end = 0;
+            lens_net_free(parsed(ctx, block));
+            examples++;
+            block = end + 1;
+        }
+    }
+    assert_int_equal(examples, 2);
+    ctx_free(ctx, page);
+    lens_ctx_free(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         T("net text comes back as it was written", text_comes_back),
@@ -409,6 +444,7 @@ int main(void) {
         T("[C8] a kernel set by hand survives save, load and apply", kernel_by_hand),
         T("a model file gives back net, weights and words", model_comes_back),
         T("weights load strictly and completely, or not at all", loading_is_strict),
+        T("docs/net-text.md names every kind and key", documentation_is_complete),
         T("numbers in net text ignore the locale", numbers_ignore_the_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,18 @@ static void assert_same_logs(const char *a, const char *b) {
     }
 }
 
+/* What a process wrote after its last checkpoint, before it died. */
+static void spoil_logs(const char *folder) {
+    for (int json = 0; json < 2; json++) {
+        char path[1024];
+        join(path, sizeof path, folder, json ? "log.jsonl" : "log.csv");
+        FILE *f = fopen(path, "ab");
+        assert_non_null(f);
+        fputs("half a li", f);
+        fclose(f);
+    }
+}
+
 /* ---- Learning --------------------------------------------------------------------------------- */
 
 typedef struct trace {
@@ -193,8 +205,11 @@ static void loop_by_hand(void **state) {
     world w = open_world(2);
     lens_net *net = rich_net(w.ctx), *hand = rich_net(w.ctx);
     char a[33], b[33];
+    trace t = { 0 };
     lens_train_opts o = usual();
     lens_train_result result;
+    o.progress = record;
+    o.user = &t;
     assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
     lens_net_hash(net, a);
 
@@ -214,16 +229,20 @@ static void loop_by_hand(void **state) {
     assert_ok(w.ctx, lens_optim_new(&optim, hand, &o.optim));
     uint32_t step = 0;
     for (uint32_t epoch = 0; epoch < 3; epoch++) {
+        double mean_loss = 0; /* over pictures, not over batches: the last one is smaller */
         assert_ok(w.ctx, lens_loader_epoch(loader, epoch, 0));
         while (lens_loader_next(loader, &batch) == LENS_OK && batch.n > 0) {
+            double loss;
             lens_tensor y;
             assert_ok(w.ctx, lens_forward(session, &batch.images, step++, &y));
             lens_tensor d = y;
             d.data = dy;
-            assert_ok(w.ctx, lens_loss_eval(w.ctx, &o.loss, &y, batch.labels, NULL, NULL, &d));
+            assert_ok(w.ctx, lens_loss_eval(w.ctx, &o.loss, &y, batch.labels, &loss, NULL, &d));
+            mean_loss += loss * batch.n / TRAIN;
             assert_ok(w.ctx, lens_backward(session, &d));
             assert_ok(w.ctx, lens_optim_step(optim, session, 0.1));
         }
+        assert_near(t.loss[epoch], mean_loss, 1e-12);
     }
     assert_int_equal(step, 39);
     lens_net_hash(hand, b);
@@ -232,7 +251,7 @@ static void loop_by_hand(void **state) {
     /* and the start is what lens_init gives, set once */
     assert_ok(w.ctx, lens_init(hand, "he", 5));
     o.keep_weights = true;
-    o.seed = 5;
+    t.epochs = 0;
     assert_ok(w.ctx, lens_train(hand, w.data, &o, &result));
     lens_net_hash(hand, b);
     assert_string_equal(a, b);
@@ -609,6 +628,13 @@ static void every_picture_counts_once(void **state) {
         for (int k = 0; k < MANY; k++) diagonal += confusion[k * MANY + k];
         assert_int_equal(diagonal, e.correct);
     }
+    /* all scores equal: the lower class comes first */
+    size_t first = 0, five = 0;
+    assert_ok(w.ctx, lens_init(net, "zero", 0));
+    assert_ok(w.ctx, lens_eval(net, w.data, LENS_TEST, 0, &e, NULL, NULL));
+    for (int i = 0; i < TEST; i++) first += i % MANY == 0, five += i % MANY < 5;
+    assert_int_equal(e.correct, first);
+    assert_int_equal(e.correct5, five);
     lens_net_free(net);
     close_world(&w);
 }
@@ -710,6 +736,7 @@ static void stopped_at_every_step(void **state) {
                 assert_int_equal(sscanf(lens_why(w.ctx), "stopped after step %d of 39", &step), 1);
                 expected += !epoch_next;
                 assert_int_equal(step, expected);
+                spoil_logs(w.out);
                 epoch_next = step % 13 == 0 && !epoch_next;
             }
             lens_net_hash(net, hash);
@@ -783,8 +810,9 @@ static void killed_at_any_moment(void **state) {
             _exit(status == LENS_OK ? 0 : 1);
         }
         seed = seed * 1103515245u + 12345;
-        nanosleep(&(struct timespec){ .tv_nsec = 1000000 + (long)(seed >> 16) % 60000 * 1000 },
-                  NULL);
+        if (attempt > 0) /* the first one dies at once */
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 + (long)(seed >> 16) % 60000 * 1000 },
+                      NULL);
         kill(child, SIGKILL);
         int how;
         assert_int_equal(waitpid(child, &how, 0), child);
@@ -814,13 +842,50 @@ static void killed_at_any_moment(void **state) {
     o.resume = access(path, F_OK) == 0;
     assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
     lens_net_hash(net, killed);
+    char other[TEMPDIR_PATH + 8];
+    snprintf(other, sizeof other, "%s/whole", w.folder);
     o.resume = false;
-    o.out = NULL;
+    o.out = other;
+    o.save_every = 0;
     assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
     lens_net_hash(net, whole);
     assert_string_equal(killed, whole);
+    assert_same_logs(w.out, other);
     lens_net_free(net);
     close_world(&w);
+}
+
+/* /dev/full stands for a disk without room: each file in turn cannot be written. */
+static void full_disk(void **state) {
+    (void)state;
+    static const char *const files[] = { "last.state", "log.csv", "model.safetensors",
+                                         "last.safetensors" };
+    for (int f = 0; f < 4; f++) {
+        world w = open_world(1);
+        lens_net *net = rich_net(w.ctx);
+        lens_train_opts o = usual();
+        lens_train_result result;
+        char path[1024];
+        assert_int_equal(mkdir(w.out, 0777), 0);
+        join(path, sizeof path, w.out, files[f]);
+        assert_int_equal(symlink("/dev/full", path), 0);
+        o.out = w.out;
+        assert_fails(w.ctx, LENS_IO, files[f], lens_train(net, w.data, &o, &result));
+        if (f >= 2) { /* room again: what was saved before leads to the same end */
+            char resumed[33], whole[33];
+            assert_int_equal(unlink(path), 0);
+            o.resume = true;
+            assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
+            lens_net_hash(net, resumed);
+            o.resume = false;
+            o.out = NULL;
+            assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
+            lens_net_hash(net, whole);
+            assert_string_equal(resumed, whole);
+        }
+        lens_net_free(net);
+        close_world(&w);
+    }
 }
 
 static void finished_runs_say_so(void **state) {
@@ -988,6 +1053,15 @@ static void divergence_is_explained(void **state) {
     lens_net_touched(net);
     assert_fails(w.ctx, LENS_DIVERGED, "step 1 ", lens_train(net, w.data, &o, &result));
     assert_non_null(strstr(lens_why(w.ctx), "the output of fc is not finite"));
+
+    /* a finite loss (its square fits a double) with a gradient that overflows */
+    assert_ok(w.ctx, lens_init(net, NULL, 1));
+    lens_tensor fc = value_of(w.ctx, net, "fc.weight");
+    for (int64_t i = 0; i < lens_tensor_count(&fc); i++) fc.data[i] = 1e30f;
+    lens_net_touched(net);
+    o.loss.kind = LENS_MSE_SUM;
+    assert_fails(w.ctx, LENS_DIVERGED, "the gradient of conv1.bias is not finite",
+                 lens_train(net, w.data, &o, &result));
     lens_net_free(net);
     close_world(&w);
 }
@@ -1128,6 +1202,7 @@ static const struct CMUnitTest tests[] = {
     T("[J23] stopped at every step and resumed: the same bits and logs", stopped_at_every_step),
     T("train: same bits for 1, 2, 3, 8 threads", same_bits_for_any_threads),
     T("[J23] killed at any moment: resumes to the same weights", killed_at_any_moment),
+    T("train: a full disk loses nothing", full_disk),
     T("train: a finished run says so, more epochs go on", finished_runs_say_so),
     T("train: another run is not resumed, the difference is named", another_run_is_not_resumed),
     T("train: a damaged state is refused", damaged_state_is_refused),

@@ -136,7 +136,36 @@ static void same_seed_same_weights(void **state) {
     lens_ctx *ctx = test_ctx(1);
     lens_net *net = make_net(ctx);
     assert_ok(ctx, lens_init(net, "normal:1", 5));
-    assert_memory_not_equal(param(net, "fc.weight").data, param(net, "conv1.weight").data, 64);
+    const float *fc = param(net, "fc.weight").data;
+    assert_memory_not_equal(fc, param(net, "conv1.weight").data, 64);
+    for (int i = 16; i + 16 < 32000; i++) assert_memory_not_equal(fc, fc + i, 64);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* Absent connections of a table have no weight, and fixed codes are no weights. */
+static void absent_and_fixed_stay(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = lens_net_new(ctx, "table");
+    lens_node *x = lens_input(net, "data", 2, 3, 3);
+    x = lens_conv2d(x, "c3", (lens_conv2d_opts){ .out = 84, .kernel = { 3 } });
+    x = lens_rbf(lens_flatten(x, NULL), "rbf", (lens_rbf_opts){ .out = 10, .codes = "lenet5" });
+    assert_ok(ctx, lens_net_finish(net, x));
+    lens_tensor codes = param(net, "rbf.weight");
+    float kept[840];
+    memcpy(kept, codes.data, sizeof kept);
+    assert_ok(ctx, lens_init(net, "torch", 4));
+    assert_memory_equal(kept, codes.data, sizeof kept);
+    lens_net_free(net);
+
+    net = lens_net_new(ctx, "table");
+    x = lens_input(net, "data", 2, 3, 3);
+    x = lens_conv2d(x, "c3", (lens_conv2d_opts){ .out = 2, .kernel = { 3 }, .table = "0;0 1" });
+    assert_ok(ctx, lens_net_finish(net, x));
+    assert_ok(ctx, lens_init(net, "normal:1", 4));
+    const float *w = param(net, "c3.weight").data;
+    for (int i = 0; i < 36; i++) assert_true((w[i] == 0) == (i >= 9 && i < 18));
     lens_net_free(net);
     lens_ctx_free(ctx);
 }
@@ -159,6 +188,7 @@ static const struct CMUnitTest tests[] = {
     T("[J1] moments and ranges of every initialiser", moments_of_every_scheme),
     T("init: vectors start where they must, constants are exact", vectors_and_constants),
     T("[J1] same seed, identical weights, for 1, 2, 3, 8 threads", same_seed_same_weights),
+    T("init: absent connections and fixed codes stay", absent_and_fixed_stay),
     T("init: mistakes are named", mistakes_are_named),
 };
 

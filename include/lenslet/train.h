@@ -124,8 +124,9 @@ typedef struct lens_train_opts {
     int workers;         /* loader threads that decode ahead; 0 = default: 1 */
     const char *out;     /* folder for checkpoints and logs, made if absent; NULL = none */
     int save_every;      /* also save last.state every so many steps; 0 = at the end of epochs */
-    bool resume;         /* go on from out's last.state; LENS_NOT_FOUND if there is none. All options
-                            that matter must be as they were, but `epochs` may be more; 0 = as before */
+    /* Go on from out's last.state; LENS_NOT_FOUND if there is none. All options that matter must be as
+     * they were, but `epochs` may be more; 0 = as before. */
+    bool resume;
     /* Called about ten times a second and at each end of epoch. Return false to stop: the state is saved
      * and lens_train returns LENS_INTERRUPTED. May be NULL. */
     bool (*progress)(void *user, const lens_progress *);

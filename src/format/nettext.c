@@ -340,10 +340,15 @@ static void put_padded(buffer *b, const char *text, int width) {
     for (int n = (int)strlen(text); n < width; n++) put(b, " ", 1);
 }
 
-static void put_value(buffer *b, const char *value) {
+/* Can be written without quotes. */
+static bool is_plain(const char *value) {
     bool plain = *value && !strchr(value, '"') && !strchr(value, '=') && *value != '#';
     for (const char *c = value; *c; c++) plain = plain && (unsigned char)*c > ' ' && *c != 127;
-    if (plain) {
+    return plain;
+}
+
+static void put_value(buffer *b, const char *value) {
+    if (is_plain(value)) {
         put_text(b, value);
         return;
     }
@@ -360,23 +365,29 @@ static void put_value(buffer *b, const char *value) {
 }
 
 static void put_layer(buffer *b, const desc_layer *layer, int kind_width, int name_width) {
-    bool input = is_input(layer->kind), more = layer->from_count || layer->attr_count;
-    bool named = name_width > 0 && (layer->name || more);
+    bool more = layer->from_count || layer->attr_count;
+    bool named = layer->name || (name_width > 0 && more);
     put_padded(b, layer->kind, more || layer->name ? kind_width : 0);
     if (named) {
         put(b, " ", 1);
         put_padded(b, layer->name ? layer->name : "", more ? name_width : 0);
+    }
+    /* The size of an input goes before all keys, as it has none. */
+    const char *size = is_input(layer->kind) ? desc_value(layer, "shape") : NULL;
+    if (size && !(*size >= '0' && *size <= '9' && is_plain(size))) size = NULL;
+    if (size) {
+        put(b, " ", 1);
+        put_text(b, size);
     }
     for (int i = 0; i < layer->from_count; i++) {
         put_text(b, i ? "," : " from=");
         put_text(b, layer->from[i]);
     }
     for (int i = 0; i < layer->attr_count; i++) {
+        if (layer->attr[i].value == size) continue;
         put(b, " ", 1);
-        if (!input || strcmp(layer->attr[i].key, "shape") != 0) {
-            put_text(b, layer->attr[i].key);
-            put(b, "=", 1);
-        }
+        put_text(b, layer->attr[i].key);
+        put(b, "=", 1);
         put_value(b, layer->attr[i].value);
     }
     put(b, "\n", 1);

@@ -59,7 +59,8 @@ static lens_status read_descr(npy *f) {
     size_t length;
     LENS_TRY(word(f, &text, &length));
     for (size_t i = 0; i < LENS_COUNT(KNOWN); i++) {
-        if (length != 3 || memcmp(text + 1, KNOWN[i], 2) != 0 || !memchr("<>|=", *text, 4)) continue;
+        if (length != 3 || memcmp(text + 1, KNOWN[i], 2) != 0 || !memchr("<>|=", *text, 4))
+            continue;
         f->kind = text[1];
         f->size = (size_t)(text[2] - '0');
         f->big = *text == '>';

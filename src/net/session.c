@@ -413,6 +413,7 @@ lens_status lens_grad(lens_session *s, int index, lens_tensor *out) {
     if (!s->ever_backward)
         return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: there is no gradient before lens_backward",
                         param.name);
+    if (s->freezes != s->net->freezes) apply_freezing(s);
     *out = param.value;
     out->data = s->gradients + s->net->param[index].offset;
     return LENS_OK;
@@ -424,7 +425,8 @@ lens_status lens_peek(lens_session *s, const lens_node *node, lens_which which, 
         return ctx_fail(s->ctx, LENS_BAD_ARG, "lens_peek: the node is not one of net %s",
                         net->name);
     const session_node *it = &s->node[node->index];
-    bool ends = which == LENS_VALUE ? node == net->output : node == net->input;
+    /* Of a session that shares memory two things outlast the run; the output until backward. */
+    bool ends = which == LENS_VALUE ? node == net->output && !s->has_gradients : node == net->input;
     if (!s->opts.watch && !ends)
         return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: lens_peek needs a session made with watch",
                         node->op.name);

@@ -205,6 +205,30 @@ static lens_status find_inputs(lens_net *net, const desc_layer *layer, const op_
     return LENS_OK;
 }
 
+/* In an option struct 0 means "the usual"; in text an explicit 0 that was replaced so is a mistake. */
+static lens_status refuse_zeros(lens_ctx *ctx, const desc_layer *layer, const lens_node *node,
+                                const char *where) {
+    const op_option *options = node->op.kind->options;
+    for (int i = 0; i < layer->attr_count; i++) {
+        const desc_attr *attr = &layer->attr[i];
+        const op_option *option = options;
+        while (strcmp(option->key, attr->key)) option++;
+        const void *given = field_at(node->given, option), *used = field_at(node->op.opts, option);
+        bool replaced = false;
+        if (option->type == OP_FLOAT) replaced = !*(const float *)given && *(const float *)used;
+        if (option->type == OP_INT || option->type == OP_SIZE)
+            for (size_t k = 0; k < field_size(option->type) / sizeof(int); k++)
+                replaced |= !((const int *)given)[k] && ((const int *)used)[k];
+        if (replaced)
+            return ctx_fail(
+                ctx, LENS_BAD_ARG,
+                "%s:%d:%d: %s: %s is '%.100s' but must not be 0 (without the key it has "
+                "its default)",
+                where, attr->line, attr->column, node->op.name, attr->key, attr->value);
+    }
+    return LENS_OK;
+}
+
 static lens_status read_layer(lens_net *net, const desc_layer *layer, const char *where) {
     const op_kind *kind;
     lens_node **input = NULL;
@@ -219,8 +243,9 @@ static lens_status read_layer(lens_net *net, const desc_layer *layer, const char
     if (status != LENS_OK) goto done;
     status = find_inputs(net, layer, kind, where, input, &inputs);
     if (status != LENS_OK) goto done;
-    if (!net_add(net, kind, layer->name, opts, input, inputs))
-        status = ctx_fail_prefix(net->ctx, net->error, "%s:%d", where, layer->line);
+    lens_node *node = net_add(net, kind, layer->name, opts, input, inputs);
+    status = node ? refuse_zeros(net->ctx, layer, node, where)
+                  : ctx_fail_prefix(net->ctx, net->error, "%s:%d", where, layer->line);
 done:
     ctx_free(net->ctx, opts);
     ctx_free(net->ctx, input);

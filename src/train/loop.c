@@ -46,6 +46,7 @@ typedef struct run {
     run_log log;
     run_state s;
     int64_t per_epoch;
+    uint64_t data_hash;
 
     /* of this part of the run */
     double start, shown; /* clock */
@@ -93,6 +94,7 @@ static lens_status open_parts(run *r) {
     r->dy = ctx_alloc(ctx, (size_t)r->o.batch * (size_t)r->info->classes, sizeof *r->dy);
     if (!r->mean || !r->dy) return LENS_NOMEM;
     r->std = r->mean + channels;
+    LENS_TRY(lens_data_hash(r->data, &r->data_hash));
     LENS_TRY(lens_data_mean_std(r->data, r->mean, r->std));
     lens_loader_opts opts = { .shuffle = true,
                               .workers = r->o.workers,
@@ -121,7 +123,9 @@ static lens_status set_words(run *r) {
     char *mean = ctx_alloc(ctx, (size_t)channels, 20), *std = ctx_alloc(ctx, (size_t)channels, 20);
     for (int k = 0; k < r->info->classes; k++) room += strlen(r->info->class_name[k]) + 1;
     char *names = ctx_alloc(ctx, room + 1, 1);
-    if (!mean || !std || !names) goto end;
+    char *data =
+        ctx_printf(ctx, "%s (hash %016llx)", r->info->name, (unsigned long long)r->data_hash);
+    if (!mean || !std || !names || !data) goto end;
     for (int c = 0; c < channels; c++) {
         char *m = ctx_printf(ctx, "%s%.9g", c ? "," : "", (double)r->mean[c]);
         char *s = ctx_printf(ctx, "%s%.9g", c ? "," : "", (double)r->std[c]);
@@ -143,13 +147,14 @@ static lens_status set_words(run *r) {
     } words[] = { { "mean", mean },
                   { "std", std },
                   { "classes", names },
-                  { "data", r->info->name },
+                  { "data", data },
                   { "command", r->o.command } };
     for (size_t i = 0; i < LENS_COUNT(words); i++) {
         status = lens_net_set_meta(r->net, words[i].key, words[i].value);
         if (status != LENS_OK) break;
     }
 end:
+    ctx_free(ctx, data);
     ctx_free(ctx, names);
     ctx_free(ctx, std);
     ctx_free(ctx, mean);
@@ -176,9 +181,8 @@ static lens_status make_recipe(run *r) {
     lens_ctx *ctx = r->ctx;
     const lens_optim_opts *m = optim_settings(r->optim);
     const lens_loss *loss = &r->o.loss;
-    uint64_t data_hash, weights_hash = 0;
+    uint64_t weights_hash = 0;
     char *text;
-    LENS_TRY(lens_data_hash(r->data, &data_hash));
     LENS_TRY(lens_net_text(r->net, &text));
     uint64_t net_hash = XXH3_64bits(text, strlen(text));
     lens_free(ctx, text);
@@ -193,9 +197,10 @@ static lens_status make_recipe(run *r) {
         "momentum=%.17g\nb1=%.17g\nb2=%.17g\neps=%.17g\nweight_decay=%.17g\nclip=%.17g\nschedule=%s\n"
         "loss=%d\nsmoothing=%.9g\nclass_weights=%016llx\naugment=%s\nfrozen=%s\n",
         lens_net_name(r->net), (unsigned long long)net_hash, r->info->name,
-        (unsigned long long)data_hash, r->o.batch, (unsigned long long)r->o.seed, m->name, m->rate,
-        m->momentum, m->b1, m->b2, m->eps, m->weight_decay, m->clip, r->o.schedule, (int)loss->kind,
-        (double)loss->smoothing, (unsigned long long)weights_hash, r->o.augment, frozen);
+        (unsigned long long)r->data_hash, r->o.batch, (unsigned long long)r->o.seed, m->name,
+        m->rate, m->momentum, m->b1, m->b2, m->eps, m->weight_decay, m->clip, r->o.schedule,
+        (int)loss->kind, (double)loss->smoothing, (unsigned long long)weights_hash, r->o.augment,
+        frozen);
     ctx_free(ctx, frozen);
     return r->recipe ? LENS_OK : LENS_NOMEM;
 }

@@ -3,9 +3,10 @@
  * Parameter: the vocabulary of vec.h.
  *
  * The 2x2 windows at stride 2 without padding of LeNet and VGG have a vector form: even and odd
- * columns of two rows are the four cells of V_LANES windows. All else is plain C: a window is cut to
- * the plane first, so that padding and ceil mode need no case of their own. Both forms add the
- * cells of a window in row-major order and give the same bits.
+ * columns of two rows are the four cells of V_LANES windows. Forward at strides 1 and 2, the windows
+ * that no side border cuts are taken V_LANES at a time, cell by cell. All else is plain C: a window
+ * is cut to the plane first, so that padding and ceil mode need no case of their own. Every form
+ * visits the cells of a window in row-major order and gives the same bits.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 
@@ -93,28 +94,72 @@ static void max_pool_quads(const pool_job *job, const float *x, float *y, uint8_
     }
 }
 
+/* Outputs first..last-1 of a row have their windows within the columns of the plane, at a stride
+ * that pool_cells knows. None with four lanes, where partial loads cost more than they save. */
+static void pool_interior(const pool_job *job, int *first, int *last) {
+    *first = *last = job->ow;
+    if (V_LANES < 8 || job->sw > 2 || job->w + job->pl < job->kw) return;
+    const int begin = (job->pl + job->sw - 1) / job->sw;
+    const int end = (job->w + job->pl - job->kw) / job->sw + 1;
+    if (begin >= end || begin >= job->ow) return;
+    *first = begin;
+    *last = end < job->ow ? end : job->ow;
+}
+
+/* x[0], x[stride], ... for `count` <= V_LANES outputs; stride 1 or 2. */
+V_INLINE vf pool_cells(const float *x, int stride, int count) {
+    if (stride == 1) return pool_load(x, count);
+    const int reach = 2 * count - 1;
+    return v_even(count == V_LANES ? v_load(x) : v_load_some(x, v_first(reach)),
+                  v_load_some(x + V_LANES, v_first(reach - V_LANES)));
+}
+
+static void max_pool_window(const pool_job *job, int oy, int ox, const float *x, float *y,
+                            uint8_t *switches) {
+    const pool_window r = pool_window_at(job, oy, ox);
+    const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+    float max = x[(ptrdiff_t)r.y0 * job->w + r.x0];
+    int which = (r.y0 - r.top) * job->kw + (r.x0 - r.left);
+    for (int iy = r.y0; iy < r.y1; iy++) {
+        const float *row = x + (ptrdiff_t)iy * job->w;
+        for (int ix = r.x0; ix < r.x1; ix++)
+            if (row[ix] > max || (row[ix] != row[ix] && max == max)) {
+                max = row[ix];
+                which = (iy - r.top) * job->kw + (ix - r.left);
+            }
+    }
+    y[at] = max;
+    if (switches) switches[at] = (uint8_t)which;
+}
+
 static void max_pool(const pool_job *job, const float *x, float *y, uint8_t *switches) {
     if (pool_is_quad(job)) {
         max_pool_quads(job, x, y, switches);
         return;
     }
+    int first, last;
+    pool_interior(job, &first, &last);
     for (int oy = 0; oy < job->oh; oy++) {
-        for (int ox = 0; ox < job->ow; ox++) {
-            const pool_window r = pool_window_at(job, oy, ox);
-            float max = x[(ptrdiff_t)r.y0 * job->w + r.x0];
-            int which = (r.y0 - r.top) * job->kw + (r.x0 - r.left);
-            for (int iy = r.y0; iy < r.y1; iy++) {
-                const float *row = x + (ptrdiff_t)iy * job->w;
-                for (int ix = r.x0; ix < r.x1; ix++)
-                    if (row[ix] > max || (row[ix] != row[ix] && max == max)) {
-                        max = row[ix];
-                        which = (iy - r.top) * job->kw + (ix - r.left);
-                    }
-            }
+        for (int ox = 0; ox < first; ox++) max_pool_window(job, oy, ox, x, y, switches);
+        for (int ox = first; ox < last; ox += V_LANES) {
+            const int count = last - ox < V_LANES ? last - ox : V_LANES;
             const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
-            y[at] = max;
-            if (switches) switches[at] = (uint8_t)which;
+            const pool_window r = pool_window_at(job, oy, ox);
+            vf max = pool_cells(x + (ptrdiff_t)r.y0 * job->w + r.left, job->sw, count);
+            vf which = v_set1_bits((r.y0 - r.top) * job->kw);
+            for (int iy = r.y0; iy < r.y1; iy++) {
+                const float *row = x + (ptrdiff_t)iy * job->w + r.left;
+                for (int v = 0; v < job->kw; v++) {
+                    const vf cell = pool_cells(row + v, job->sw, count);
+                    const vm above = v_above(cell, max);
+                    max = v_select(above, cell, max);
+                    which = v_select(above, v_set1_bits((iy - r.top) * job->kw + v), which);
+                }
+            }
+            pool_store(y + at, count, max);
+            if (switches) v_store_bytes(switches + at, count, which);
         }
+        for (int ox = last; ox < job->ow; ox++) max_pool_window(job, oy, ox, x, y, switches);
     }
 }
 
@@ -153,6 +198,16 @@ static void max_pool_back(const pool_job *job, const float *dy, const uint8_t *s
     }
 }
 
+static void sum_pool_window(const pool_job *job, int oy, int ox, const float *x, const float *scale,
+                            float *y) {
+    const pool_window r = pool_window_at(job, oy, ox);
+    const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
+    float s = 0;
+    for (int iy = r.y0; iy < r.y1; iy++)
+        for (int ix = r.x0; ix < r.x1; ix++) s += x[(ptrdiff_t)iy * job->w + ix];
+    y[at] = scale ? scale[at] * s : s;
+}
+
 static void sum_pool(const pool_job *job, const float *x, const float *scale, float *y) {
     if (pool_is_quad(job)) {
         for (int oy = 0; oy < job->oh; oy++) {
@@ -169,15 +224,23 @@ static void sum_pool(const pool_job *job, const float *x, const float *scale, fl
         }
         return;
     }
+    int first, last;
+    pool_interior(job, &first, &last);
     for (int oy = 0; oy < job->oh; oy++) {
-        for (int ox = 0; ox < job->ow; ox++) {
-            const pool_window r = pool_window_at(job, oy, ox);
+        for (int ox = 0; ox < first; ox++) sum_pool_window(job, oy, ox, x, scale, y);
+        for (int ox = first; ox < last; ox += V_LANES) {
+            const int count = last - ox < V_LANES ? last - ox : V_LANES;
             const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
-            float s = 0;
-            for (int iy = r.y0; iy < r.y1; iy++)
-                for (int ix = r.x0; ix < r.x1; ix++) s += x[(ptrdiff_t)iy * job->w + ix];
-            y[at] = scale ? scale[at] * s : s;
+            const pool_window r = pool_window_at(job, oy, ox);
+            vf s = v_zero();
+            for (int iy = r.y0; iy < r.y1; iy++) {
+                const float *row = x + (ptrdiff_t)iy * job->w + r.left;
+                for (int v = 0; v < job->kw; v++) s = v_add(s, pool_cells(row + v, job->sw, count));
+            }
+            if (scale) s = v_mul(s, pool_load(scale + at, count));
+            pool_store(y + at, count, s);
         }
+        for (int ox = last; ox < job->ow; ox++) sum_pool_window(job, oy, ox, x, scale, y);
     }
 }
 
