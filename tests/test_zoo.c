@@ -322,29 +322,6 @@ static void parameter_names(void **state) {
     lens_ctx_free(ctx);
 }
 
-/* A model file carries its net as text: what is read back has the same text and the same weights. */
-static void text_and_back(void **state) {
-    (void)state;
-    lens_ctx *ctx = test_ctx(1);
-    for (int i = 0; i < lens_zoo_count(); i++) {
-        lens_net *net = NULL, *again = NULL;
-        char *text = NULL, *second = NULL;
-        assert_ok(ctx, lens_zoo_new(ctx, &net, lens_zoo_at(i)->name, NULL));
-        assert_ok(ctx, lens_net_text(net, &text));
-        assert_ok(ctx, lens_net_parse(ctx, &again, text, lens_zoo_at(i)->name));
-        assert_ok(ctx, lens_net_text(again, &second));
-        assert_string_equal(text, second);
-        assert_int_equal(lens_net_params(net), lens_net_params(again));
-        assert_int_equal(lens_net_parameters(net), lens_net_parameters(again));
-        assert_int_equal(lens_net_macs(net), lens_net_macs(again));
-        lens_free(ctx, text);
-        lens_free(ctx, second);
-        lens_net_free(again);
-        lens_net_free(net);
-    }
-    lens_ctx_free(ctx);
-}
-
 /* What an entry says can be used: `train` hands it to the optimiser, the schedule and the initialiser. */
 static void recipes(void **state) {
     (void)state;
@@ -415,7 +392,6 @@ int main(void) {
         T("[M1] typical net: conv, activation, pool, dense, softmax", typical_net),
         T("every net runs on other sizes", every_net_runs),
         T("parameters have PyTorch's names", parameter_names),
-        T("every net as text and back", text_and_back),
         T("every net's recipe can be used", recipes),
         T("names and mistakes", names_and_mistakes),
     };

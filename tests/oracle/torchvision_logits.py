@@ -3,11 +3,11 @@
 
     tests/oracle/torchvision_logits.py LENSLET [NET ...]
 
-LENSLET is the program; without NETs the DEFAULT ones below, "all" for every net both sides know. For each,
-torchvision builds the net with random weights and random running statistics, its state_dict is written
-as safetensors, `lenslet run` reads it strictly, and the logits of one random picture are compared:
-max |ours - theirs| / max |theirs| must not pass 1e-4. Ends with 0, 1 (a net differs), 2 (wrong use) or
-77 (torch or torchvision is not installed: nothing was checked).
+LENSLET is the program; without NETs every net that both sides know. For each, torchvision builds the net
+with random weights and random running statistics, its state_dict is written as safetensors, `lenslet run`
+reads it strictly, and the logits of one random picture are compared: max |ours - theirs| / max |theirs|
+must not pass 1e-4. Ends with 0, 1 (a net differs), 2 (wrong use) or 77 (torch or torchvision is not
+installed: nothing was checked).
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -27,10 +27,9 @@ except ImportError as missing:
     sys.exit(77)
 
 LIMIT = 1e-4
-DEFAULT = ("alexnet vgg11 vgg11_bn vgg16 googlenet resnet18 resnet50 densenet121 squeezenet1_0 "
-           "squeezenet1_1").split()
-MORE = ("vgg13 vgg13_bn vgg16_bn vgg19 vgg19_bn resnet34 resnet101 resnet152 densenet161 densenet169 "
-        "densenet201").split()
+NETS = ("alexnet vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn googlenet resnet18 resnet34 "
+        "resnet50 resnet101 resnet152 densenet121 densenet161 densenet169 densenet201 squeezenet1_0 "
+        "squeezenet1_1").split()
 
 
 def build(name):
@@ -83,9 +82,9 @@ def main():
     if len(sys.argv) < 2:
         print(__doc__)
         return 2
-    lenslet, names = sys.argv[1], sys.argv[2:] or DEFAULT
+    lenslet, names = sys.argv[1], sys.argv[2:] or NETS
     bad = 0
-    for name in DEFAULT + MORE if names == ["all"] else names:
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
             largest, spread = difference(lenslet, name, folder)
         good = largest <= LIMIT and spread > 0
