@@ -327,7 +327,8 @@ static void recipes(void **state) {
     (void)state;
     lens_ctx *ctx = test_ctx(1);
     lens_net *net = lens_net_new(ctx, "tiny");
-    lens_node *x = lens_dense(lens_input(net, "input", 1, 2, 2), "fc", (lens_dense_opts){ .out = 2 });
+    lens_node *x =
+        lens_dense(lens_input(net, "input", 1, 2, 2), "fc", (lens_dense_opts){ .out = 2 });
     assert_ok(ctx, lens_net_finish(net, x));
     for (int i = 0; i < lens_zoo_count(); i++) {
         const lens_zoo_entry *e = lens_zoo_at(i);

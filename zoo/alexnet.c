@@ -21,7 +21,7 @@
 
 static const lens_pool_opts pool3 = { .kernel = { 3 }, .stride = { 2 } };
 
-/* ReLU after response normalisation's input: sections 3.1, 3.3 and 3.4 in this order. */
+/* ReLU, response normalisation, overlapping pooling: sections 3.1, 3.3 and 3.4. */
 static lens_node *norm_pool(lens_node *x, int number) {
     const lens_lrn_opts lrn = { .n = 5, .alpha = 1e-4f, .beta = 0.75f, .k = 2, .undivided = true };
     x = lens_lrn(lens_relu(x, ZOO_NAME("relu%d", number)), ZOO_NAME("norm%d", number), lrn);

@@ -87,7 +87,7 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
     return lens_dense(x, "fc", (lens_dense_opts){ .out = o->classes });
 }
 
-/* The rate is the Caffe replica's, as the paper has none. */
+/* Rate, decay and batch are the Caffe replica's, as the paper has none. */
 #define GOOGLENET(NAME, WHAT, ...)                                                                 \
     {                                                                                              \
         .entry = { .name = NAME,                                                                   \

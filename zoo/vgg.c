@@ -61,7 +61,7 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
     return lens_dense(x, "classifier.6", (lens_dense_opts){ .out = o->classes });
 }
 
-/* The initialiser: section 3.1, footnote on Glorot's, which makes the start from net A needless. */
+/* Glorot's initialiser makes the start from a trained net A needless: end of section 3.1. */
 #define VGG(NAME, WHAT, LAYERS, BN)                                                                \
     {                                                                                              \
         .entry = { .name = NAME,                                                                   \
