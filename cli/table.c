@@ -7,8 +7,14 @@
 #include <string.h>
 
 #define NETS                                                                                       \
-    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape course-both "      \
-    "course-mnist course-fashion course-cifar"
+    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape "                  \
+    "course-both course-mnist course-fashion course-cifar alexnet alexnet-2012 zfnet zfnet-b "     \
+    "vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg16-c vgg19 vgg19_bn googlenet "               \
+    "googlenet-v1 resnet18 resnet34 resnet34-a resnet34-c resnet50 resnet101 resnet152 "           \
+    "resnet50-v1 resnet101-v1 resnet152-v1 resnet20 resnet20-b resnet32 resnet44 "                 \
+    "resnet56 resnet110 resnet1202 resnet18-cifar densenet121 densenet161 densenet169 "            \
+    "densenet201 densenet264 densenet-40-12 densenet-100-12 densenet-bc-100-12 "                   \
+    "densenet-bc-250-24 densenet-bc-190-40 squeezenet1_0 squeezenet1_1"
 #define SETS "shapes shapes:shape shapes:both fashion-mnist mnist cifar10 cifar100"
 #define MANY 2147483647.0
 
