@@ -149,15 +149,15 @@ void probabilities(const model *, const float *y, float *p);
 
 /* A picture in numbers (C,H,W): 0..255 of a file, or "s80", the built-in ring and cross of 0 and 1.
  * channels 1: grey; 0: as it is. */
-typedef struct picture {
+typedef struct numbers {
     float *data;
     int c, h, w;
     float white; /* 255 or 1 */
-} picture;
-int open_numbers(cli *, picture *, const char *path, int channels); /* filter.c; free .data */
+} numbers;
+int open_numbers(cli *, numbers *, const char *path, int channels); /* filter.c; free .data */
 /* A name, rows of numbers or a file of them. */
 int open_kernel(cli *, lens_kernel *, const char *text);
-float *apply(const cli *, lens_status *, const picture *, const lens_kernel *,
+float *apply(const cli *, lens_status *, const numbers *, const lens_kernel *,
              const lens_filter_opts *, int *h, int *w); /* from take; NULL with a failure */
 int write_figure(cli *, lens_status, lens_figure *, const char *path); /* ends and frees it */
 

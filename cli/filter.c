@@ -13,9 +13,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-int open_numbers(cli *c, picture *p, const char *path, int channels) {
+int open_numbers(cli *c, numbers *p, const char *path, int channels) {
     if (!strcmp(path, "s80")) {
-        *p = (picture){ take(80 * 80, sizeof *p->data), 1, 80, 80, 1 };
+        *p = (numbers){ take(80 * 80, sizeof *p->data), 1, 80, 80, 1 };
         lens_picture_s80(p->data);
         return EXIT_DONE;
     }
@@ -23,7 +23,7 @@ int open_numbers(cli *c, picture *p, const char *path, int channels) {
     lens_status status = lens_image_read(c->ctx, &image, path, channels);
     if (status != LENS_OK) return fail_status(c, status, READING);
     size_t plane = (size_t)image.height * (size_t)image.width;
-    *p = (picture){ take(plane * (size_t)image.channels, sizeof *p->data), image.channels,
+    *p = (numbers){ take(plane * (size_t)image.channels, sizeof *p->data), image.channels,
                     image.height, image.width, 255 };
     for (int k = 0; k < image.channels; k++)
         for (size_t i = 0; i < plane; i++)
@@ -41,7 +41,7 @@ int open_kernel(cli *c, lens_kernel *k, const char *text) {
     return status == LENS_OK ? EXIT_DONE : fail_status(c, status, READING);
 }
 
-float *apply(const cli *c, lens_status *status, const picture *p, const lens_kernel *k,
+float *apply(const cli *c, lens_status *status, const numbers *p, const lens_kernel *k,
              const lens_filter_opts *opts, int *h, int *w) {
     *status = lens_filter_size(c->ctx, k, p->h, p->w, opts, h, w);
     if (*status != LENS_OK) return NULL;
@@ -142,7 +142,7 @@ static lens_filter_opts filter_opts(const cli *c, const char *border) {
 enum { COURSE = 9 };
 
 /* Brightness kernels as grey pictures, differences in the colours of their signs. */
-static int draw_all(cli *c, const picture *p, const char *out) {
+static int draw_all(cli *c, const numbers *p, const char *out) {
     static const char *const heads[] = { "kernel",  "gain",  "min",  "max",    "sum",
                                          "squares", "not 0", "relu", "pooled", "not 0" };
     lens_filter_opts opts = filter_opts(c, "valid");
@@ -179,8 +179,8 @@ static int draw_all(cli *c, const picture *p, const char *out) {
         lens_figure *figure = NULL;
         char *title = say_text("Nine kernels on %s", c->operand[0]);
         const lens_figure_opts look = { .title = title,
-                                        .subtitle = "grey: brightness; blue and orange: below and "
-                                                    "above 0, with the scale of each",
+                                        .subtitle = "grey: brightness, cut off at black and white; "
+                                                    "blue and orange: below and above 0",
                                         .caption = c->command };
         status = lens_figure_tiles(c->ctx, &figure, tile, COURSE, 3, &look);
         result = write_figure(c, status, figure, out);
@@ -203,7 +203,7 @@ static int draw_all(cli *c, const picture *p, const char *out) {
 /* ---- a chain of kernels ---- */
 
 /* The Sobel operator needs two maps. */
-static float *sobel(cli *c, lens_status *status, const picture *p, const lens_filter_opts *opts,
+static float *sobel(cli *c, lens_status *status, const numbers *p, const lens_filter_opts *opts,
                     bool angle, int *h, int *w) {
     lens_kernel kx, ky;
     float *gx = NULL, *gy = NULL;
@@ -223,7 +223,7 @@ static float *sobel(cli *c, lens_status *status, const picture *p, const lens_fi
 }
 
 /* p becomes what the kernel makes of it; *gain is multiplied by the kernel's. */
-static int filter_once(cli *c, picture *p, const char *text, double *gain) {
+static int filter_once(cli *c, numbers *p, const char *text, double *gain) {
     lens_filter_opts opts = filter_opts(c, "reflect");
     lens_status status;
     float *y;
@@ -241,7 +241,7 @@ static int filter_once(cli *c, picture *p, const char *text, double *gain) {
     }
     if (!y) return fail_status(c, status, NAMING);
     free(p->data);
-    *p = (picture){ y, opts.sum ? 1 : p->c, h, w, p->white };
+    *p = (numbers){ y, opts.sum ? 1 : p->c, h, w, p->white };
     return EXIT_DONE;
 }
 
@@ -251,7 +251,7 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 /* y -> 0..255: v*255/white cut (clip, abs), or 128 +- 127 at +-limit (signed). */
-static lens_status write_picture(cli *c, const picture *p, bool is_signed, bool magnitude,
+static lens_status write_picture(cli *c, const numbers *p, bool is_signed, bool magnitude,
                                  double limit, const char *path, long long *cut) {
     size_t plane = (size_t)p->h * (size_t)p->w;
     lens_image image = { p->w, p->h, p->c, take(plane * (size_t)p->c, 1) };
@@ -269,7 +269,7 @@ static lens_status write_picture(cli *c, const picture *p, bool is_signed, bool 
     return status;
 }
 
-static int write_result(cli *c, const picture *p, double gain, const char *out) {
+static int write_result(cli *c, const numbers *p, double gain, const char *out) {
     size_t n = (size_t)p->c * (size_t)p->h * (size_t)p->w;
     stats s = measure(p->data, p->c * p->h, p->w); /* over all planes; pooled is of no use here */
     bool chosen = has(c, "signed") || has(c, "abs") || has(c, "clip");
@@ -315,7 +315,7 @@ int run_filter(cli *c) {
         return fail(c, EXIT_USAGE,
                     all ? "--all and --kernel exclude each other"
                         : "which kernel? --kernel NAME, or --all for the nine");
-    picture p;
+    numbers p;
     int result = open_numbers(c, &p, c->operand[0], all ? 1 : 0);
     if (result) return result;
     double gain = 1;

@@ -17,17 +17,17 @@ static int list_kernels(cli *c) {
     json_t *kernels = json_array();
     for (size_t i = 0; i < count; i++) {
         lens_kernel k;
-        char gain[32] = "", numbers[64] = "";
+        char gain[32] = "", text[64] = "";
         if (e[i].text && lens_kernel_parse(c->ctx, &k, e[i].name) == LENS_OK) {
             snprintf(gain, sizeof gain, "%.3g", lens_kernel_gain(&k));
             if (strlen(e[i].text) > 40)
-                snprintf(numbers, sizeof numbers, "%dx%d", k.h, k.w);
+                snprintf(text, sizeof text, "%dx%d", k.h, k.w);
             else if (e[i].divisor == 1)
-                snprintf(numbers, sizeof numbers, "%s", e[i].text);
+                snprintf(text, sizeof text, "%s", e[i].text);
             else
-                snprintf(numbers, sizeof numbers, "(%s) / %g", e[i].text, e[i].divisor);
+                snprintf(text, sizeof text, "(%s) / %g", e[i].text, e[i].divisor);
         }
-        table_row(t, (const char *[]){ e[i].name, e[i].group, gain, numbers, e[i].what });
+        table_row(t, (const char *[]){ e[i].name, e[i].group, gain, text, e[i].what });
         json_array_append_new(kernels, json_pack("{s:s,s:s,s:s,s:s?,s:f}", "name", e[i].name,
                                                  "group", e[i].group, "what", e[i].what, "numbers",
                                                  e[i].text, "divisor", e[i].divisor));
@@ -49,9 +49,19 @@ static json_t *kernel_json(const double *value, int h, int w) {
     return rows;
 }
 
+static double largest(const double *a, size_t n) {
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(a[i]));
+    return most;
+}
+
 static void print_kernel(const double *value, int h, int w) {
+    double least = 1e-12 * largest(value, (size_t)h * (size_t)w); /* what rounding leaves of 0 */
     for (int u = 0; u < h; u++) {
-        for (int v = 0; v < w; v++) printf("%s%10.6g", v ? " " : "", value[u * w + v]);
+        for (int v = 0; v < w; v++) {
+            double x = value[u * w + v];
+            printf("%s%12.6g", v ? " " : "", fabs(x) <= least ? 0 : x);
+        }
         putchar('\n');
     }
 }
@@ -125,7 +135,7 @@ static int show_kernel(cli *c) {
 enum { STRIP = 4 }; /* kernels on the film strip */
 
 typedef struct lesson {
-    picture p;
+    numbers p;
     double *x, *y; /* picture, target, in 0..1 */
     lens_kernel target, learned;
     int oh, ow, n; /* of y; cells of the kernel */
@@ -225,17 +235,12 @@ static double worst(const double *a, const double *b, size_t n) {
     return most;
 }
 
-static double largest(const double *a, size_t n) {
-    double most = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(a[i]));
-    return most;
-}
-
 /* Above: picture, target, what the learned kernel makes, their difference. Below: the kernel on its
  * way, all in the scale of the target. */
 static int draw_lesson(cli *c, const lesson *l, const double *z, const char *path) {
     size_t n = (size_t)l->p.h * (size_t)l->p.w, m = (size_t)l->oh * (size_t)l->ow;
-    double limit = largest(l->y, m), weights = largest(l->target.value, (size_t)l->n);
+    double limit = fmax(largest(l->y, m), largest(z, m)),
+           weights = largest(l->target.value, (size_t)l->n);
     double *error = take(m, sizeof *error);
     for (size_t i = 0; i < m; i++) error[i] = z[i] - l->y[i];
     float *map[4] = { floats_of(l->x, n), floats_of(l->y, m), floats_of(z, m),
@@ -331,11 +336,11 @@ static int tell_lesson(cli *c, const lesson *l) {
     if (!c->json) {
         print_kernel(l->learned.value, l->learned.h, l->learned.w);
         printf("steps          %d\nloss           %.10g to %.6g\nlargest error  %.3g in a weight, "
-               "%.3g in the picture\nrate           %g of at most %.6g = 2/lambda_max\n"
-               "random search  loss %.3g after %d trials, %.3g times as much\n",
+               "%.3g in the picture\nrate           %g of at most %.6g = 2/lambda_max\n",
                l->fit.steps, l->fit.first_loss, l->fit.loss, weight_error, picture_error,
-               real_of(c, "rate", 0.5), l->fit.rate_max, l->random_loss, l->trials,
-               l->random_loss / l->fit.loss);
+               real_of(c, "rate", 0.5), l->fit.rate_max);
+        printf("random search  loss %.3g after %d trials", l->random_loss, l->trials);
+        printf(l->fit.loss > 0 ? ", %.3g times as much\n" : "\n", l->random_loss / l->fit.loss);
     }
     return emit(c, json_pack("{s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i}", "steps", l->fit.steps,
                              "loss", json_number(l->fit.loss), "first_loss",
@@ -362,7 +367,7 @@ static int learn(cli *c) {
 static const char *const methods[] = { "sse", "mse", "rmse", "raw", "cosine", "zncc" };
 static const char *const verdicts[] = { "found", "absent", "ambiguous" };
 
-static int draw_match(cli *c, const picture *p, const picture *t, const double *map,
+static int draw_match(cli *c, const numbers *p, const numbers *t, const double *map,
                       const lens_match *m, const char *method, const char *out) {
     int oh = p->h - t->h + 1, ow = p->w - t->w + 1;
     float *heat = floats_of(map, (size_t)oh * (size_t)ow);
@@ -397,7 +402,7 @@ static int draw_match(cli *c, const picture *p, const picture *t, const double *
     return write_figure(c, status, figure, out);
 }
 
-static double *doubles_of(const picture *p) {
+static double *doubles_of(const numbers *p) {
     size_t n = (size_t)p->h * (size_t)p->w;
     double *x = take(n, sizeof *x);
     for (size_t i = 0; i < n; i++) x[i] = (double)p->data[i];
@@ -426,7 +431,7 @@ static int tell_match(cli *c, const lens_match *m, const char *method) {
     return emit(c, about);
 }
 
-static int search(cli *c, const picture *p, const picture *t) {
+static int search(cli *c, const numbers *p, const numbers *t) {
     const char *method = text_of(c, "method", "zncc"), *out = text_of(c, "out", NULL);
     int index = 0;
     while (strcmp(methods[index], method)) index++;
@@ -455,7 +460,7 @@ static int match(cli *c) {
         return fail(c, EXIT_USAGE,
                     "kernel match wants a picture and a template: lenslet kernel "
                     "match IMAGE TEMPLATE");
-    picture p = { 0 }, t = { 0 };
+    numbers p = { 0 }, t = { 0 };
     int result = open_numbers(c, &p, c->operand[0], 1);
     if (!result) result = open_numbers(c, &t, c->operand[1], 1);
     if (!result) result = search(c, &p, &t);

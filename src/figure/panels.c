@@ -55,11 +55,11 @@ static void draw_note(lens_figure *fig, double x, double y, double side, const c
         fig_text_in(fig, NULL, x, y + NOTE_LINE, side, grey, note + length + 1);
 }
 
-/* One tile whose cells start at y, in a row of cells `tall` px high. */
-static void draw(lens_figure *fig, double x, double y, double side, double tall, bool bars,
-                 const lens_figure_tile *t, fig_scale *sum, int64_t *bad) {
+/* One tile of a column `side` px wide, zoomed for `room` px, whose cells start at y, in a row of cells `tall` px high. */
+static void draw(lens_figure *fig, double x, double y, double side, double room, double tall,
+                 bool bars, const lens_figure_tile *t, fig_scale *sum, int64_t *bad) {
     fig_font bold = { .size = FIG_LABEL, .bold = true, .ink = FIG_INK };
-    double zoom = zoom_of(t, side);
+    double zoom = zoom_of(t, room);
     fig_text_in(fig, "label", x, y - 6, side, bold, t->name);
     if (t->map) {
         fig_range range = { 0 };
@@ -80,6 +80,21 @@ static void draw(lens_figure *fig, double x, double y, double side, double tall,
     if (t->note) draw_note(fig, x, y + tall + (bars ? BAR + 4 : 0) + NOTE_LINE, side, t->note);
 }
 
+static double text_width(const lens_figure_tile *t) {
+    double most = fig_measure(t->name, FIG_LABEL, true);
+    return t->note ? fmax(most, fig_measure(t->note, FIG_SMALL, false) / lines_of(t->note)) : most;
+}
+
+/* The width of a column: at most `room`, and no wider than its tiles and texts need. */
+static double column_width(const lens_figure_tile *tiles, size_t shown, double room) {
+    double side = 0;
+    for (size_t i = 0; i < shown; i++) {
+        side = fmax(side, extent(tiles[i].picture.w, zoom_of(&tiles[i], room)) + 1);
+        side = fmax(side, fmin(room, ceil(text_width(&tiles[i]))));
+    }
+    return fmin(side, room);
+}
+
 lens_status lens_figure_tiles(lens_ctx *ctx, lens_figure **out, const lens_figure_tile *tiles,
                               size_t count, int columns, const lens_figure_opts *opts) {
     LENS_TRY(check(ctx, tiles, count, columns));
@@ -88,8 +103,10 @@ lens_status lens_figure_tiles(lens_ctx *ctx, lens_figure **out, const lens_figur
     LENS_TRY(fig_begin(ctx, &fig, opts, &use));
     size_t shown = count < MAX_TILES ? count : MAX_TILES;
     if ((size_t)columns > shown) columns = (int)shown;
-    double side = floor((use.width - 2 * FIG_MARGIN - (columns - 1) * TILE_GAP) / columns);
-    double y = ceil(fig_header(fig, use.width, use.title ? use.title : "Panels", use.subtitle));
+    double room = floor((use.width - 2 * FIG_MARGIN - (columns - 1) * TILE_GAP) / columns);
+    double side = column_width(tiles, shown, room);
+    double wide = 2 * FIG_MARGIN + columns * side + (columns - 1) * TILE_GAP;
+    double y = ceil(fig_header(fig, wide, use.title ? use.title : "Panels", use.subtitle));
     fig_scale sum = { 0 };
     int64_t bad = 0;
     for (size_t first = 0; first < shown; first += (size_t)columns) {
@@ -98,14 +115,14 @@ lens_status lens_figure_tiles(lens_ctx *ctx, lens_figure **out, const lens_figur
         bool bars = false;
         int lines = 0;
         for (size_t i = first; i < last; i++) {
-            tall = fmax(tall, extent(tiles[i].picture.h, zoom_of(&tiles[i], side)));
+            tall = fmax(tall, extent(tiles[i].picture.h, zoom_of(&tiles[i], room)));
             bars |= tiles[i].map;
             if (lines_of(tiles[i].note) > lines) lines = lines_of(tiles[i].note);
         }
         y += NAME_LINE;
         for (size_t i = first; i < last; i++)
-            draw(fig, FIG_MARGIN + (double)(i - first) * (side + TILE_GAP), y, side, tall, bars,
-                 &tiles[i], &sum, &bad);
+            draw(fig, FIG_MARGIN + (double)(i - first) * (side + TILE_GAP), y, side, room, tall,
+                 bars, &tiles[i], &sum, &bad);
         y += tall + (bars ? BAR + 4 : 0) + lines * NOTE_LINE + (last < shown ? TILE_GAP : 4);
     }
     char num[32];

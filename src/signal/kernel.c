@@ -25,7 +25,7 @@ static const lens_kernel_entry catalogue[] = {
       "nearly the mean of nine; the gain is 0.99, so it darkens by 1 %" },
     { "sobel-x", "course", "-1 0 1/-2 0 2/-1 0 1", 1,
       "difference along a row, smoothed down the column: vertical edges" },
-    { "embossing", "course", "2 0 0/0 -1 0/0 0 -1", 1, "light from the lower right" },
+    { "embossing", "course", "2 0 0/0 -1 0/0 0 -1", 1, "relief lit from the upper left" },
     { "identity", "table", "0 0 0/0 1 0/0 0 0", 1, "the picture itself" },
     { "edge-1", "table", "1 0 -1/0 0 0/-1 0 1", 1,
       "mixed second difference: corners, slanted edges" },
@@ -42,9 +42,9 @@ static const lens_kernel_entry catalogue[] = {
     { "scharr-x", "classic", "-3 0 3/-10 0 10/-3 0 3", 1, "like sobel-x, truer angles" },
     { "scharr-y", "classic", "-3 -10 -3/0 0 0/3 10 3", 1, "like sobel-y, truer angles" },
     { "curve", "classic",
-      "0 0 0 0 0 30 0/0 0 0 0 30 0 0/0 0 0 30 0 0 0/0 0 0 30 0 0 0/0 0 0 30 0 0 0/0 0 0 0 0 30 0/"
+      "0 0 0 0 0 30 0/0 0 0 0 30 0 0/0 0 0 30 0 0 0/0 0 0 30 0 0 0/0 0 0 30 0 0 0/0 0 0 30 0 0 0/"
       "0 0 0 0 0 0 0",
-      1, "a curve open to the right, drawn with 30s" },
+      1, "a line that bends to the right at its upper end, drawn with 30s" },
     { "gaussian:SIGMA", "made", NULL, 0, "normal weights, side 2*ceil(3*SIGMA)+1, SIGMA up to 5" },
     { "box:SIDE", "made", NULL, 0, "the mean of SIDE x SIDE" },
     { "motion:LENGTH", "made", NULL, 0, "blur along a row; motion:LENGTH:ANGLE along a slant" },
@@ -200,14 +200,22 @@ static lens_status make_motion(lens_ctx *ctx, lens_kernel *k, const char *text,
 
 /* ---- Names ---- */
 
+/* "gausian:2" is near "gaussian:SIGMA": what follows a colon does not count. */
 static lens_status unknown(lens_ctx *ctx, const char *text) {
+    char word[WORD_BYTES], start[LENS_COUNT(catalogue)][WORD_BYTES];
     const char *names[LENS_COUNT(catalogue)];
-    for (size_t i = 0; i < LENS_COUNT(catalogue); i++) names[i] = catalogue[i].name;
-    const char *near = nearest_name(text, names, LENS_COUNT(catalogue));
-    if (near)
-        return ctx_fail(ctx, LENS_NOT_FOUND, "there is no kernel \"%.64s\"; did you mean \"%s\"?",
-                        text, near);
-    return ctx_fail(ctx, LENS_NOT_FOUND, "there is no kernel \"%.64s\"", text);
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(text, ":"), text);
+    for (size_t i = 0; i < LENS_COUNT(catalogue); i++) {
+        snprintf(start[i], WORD_BYTES, "%.*s", (int)strcspn(catalogue[i].name, ":"),
+                 catalogue[i].name);
+        names[i] = start[i];
+    }
+    const char *near = nearest_name(word, names, LENS_COUNT(catalogue));
+    if (!near) return ctx_fail(ctx, LENS_NOT_FOUND, "there is no kernel \"%.64s\"", text);
+    size_t i = 0;
+    while (names[i] != near) i++;
+    return ctx_fail(ctx, LENS_NOT_FOUND, "there is no kernel \"%.64s\"; did you mean \"%s\"?", text,
+                    catalogue[i].name);
 }
 
 static lens_status by_name(lens_ctx *ctx, lens_kernel *k, const char *name) {
