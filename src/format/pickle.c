@@ -126,6 +126,7 @@ static lens_status push(pickle *p, pickle_value v) {
 }
 
 static lens_status pop(pickle *p, pickle_value *v) {
+    *v = (pickle_value){ .kind = PICKLE_NONE };
     if (!p->depth || p->stack[p->depth - 1].kind == PICKLE_MARK)
         return refuse(p, LENS_BAD_FILE, "the pickle takes a value from an empty stack");
     *v = p->stack[--p->depth];
@@ -328,6 +329,7 @@ static lens_status op_dict(pickle *p, const argument *a) {
 
 /* The container of this kind at stack[at]. */
 static lens_status target(pickle *p, size_t at, pickle_kind kind, pickle_value *v) {
+    *v = (pickle_value){ .kind = PICKLE_NONE };
     if (at >= p->depth)
         return refuse(p, LENS_BAD_FILE, "the pickle takes a value from an empty stack");
     *v = p->stack[at];

@@ -183,6 +183,7 @@ static lens_status find_data(const reader *r, const char *tensor, const claim *c
                              const uint8_t **data) {
     char key[100], path[ZIP_MAX_NAME + 1];
     size_t bytes;
+    *data = NULL;
     pickle_shown(c->key, key);
     if (!mul_size((size_t)c->count, st_dtype_size(c->dtype), &bytes))
         return ctx_fail(r->ctx, LENS_BAD_FILE,
