@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 16 }; /* samples at a time: bounds the memory of two sessions that keep every value */
+enum {
+    CHUNK = 16
+}; /* samples at a time: bounds the memory of two sessions that keep every value */
 
 typedef struct side {
     model m;
@@ -192,8 +194,7 @@ static int report(cli *c, const job *j) {
                    (double)f->b, j->b.name);
             printf("difference      %.3g, the largest value is %.3g, tolerance %g\n", f->difference,
                    f->largest, j->tolerance);
-            printf("before it       %d node%s agree\n", j->compared - 1,
-                   j->compared == 2 ? "" : "s");
+            printf("agree before it %d of %d nodes\n", j->compared - 1, lens_net_nodes(j->a.m.net));
         } else {
             printf("no difference: %d nodes agree on %lld sample%s, tolerance %g\n", j->compared,
                    (long long)j->samples, j->samples == 1 ? "" : "s", j->tolerance);

@@ -46,8 +46,9 @@ int run_convert(cli *c) {
     size_t count = sizeof formats / sizeof *formats, k = 0;
     while (k < count && !ends_with(out, formats[k].ending)) k++;
     if (k == count)
-        return fail(c, EXIT_USAGE, "%s: the ending names no format that can be written: "
-                                   ".safetensors, .txt or .net is expected",
+        return fail(c, EXIT_USAGE,
+                    "%s: the ending names no format that can be written: "
+                    ".safetensors, .txt or .net is expected",
                     out);
     if (!strcmp(in, out)) return fail(c, EXIT_USAGE, "%s would be written over itself", in);
     int status = formats[k].write(c, in, out);

@@ -46,7 +46,10 @@ static const option model_options[] = {
       .value = "NAME|FILE",
       .words = NETS,
       .help = "a net of the zoo or a net text, with --weights" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net (.safetensors, .pth)" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
     { .name = "input",
       .type = TEXT,
       .value = "CxHxW",
@@ -184,7 +187,10 @@ static const option train_options[] = {
       .words = "mirror crop:2 shift:2",
       .fallback = "nothing",
       .help = "mirror, crop:N, shift:N, separated by commas" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "start from these weights (.safetensors, .pth)" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "start from these weights (.safetensors, .pth)" },
     { .name = "freeze",
       .type = WHOLE,
       .value = "N",
@@ -244,7 +250,10 @@ static const option run_model_options[] = {
       .value = "NAME|FILE",
       .words = NETS,
       .help = "a net of the zoo or a net text, with --weights" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net (.safetensors, .pth)" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
     { .name = "input",
       .letter = 'i',
       .type = TEXT,
@@ -300,7 +309,10 @@ static const option compare_options[] = {
       .value = "NAME|FILE",
       .words = NETS,
       .help = "with --weights: the second model" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net (.safetensors, .pth)" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
     { .name = "classes",
       .type = WHOLE,
       .value = "N",
@@ -321,7 +333,8 @@ static const option compare_options[] = {
 /* What is done with weights that do not fit. */
 static const option fit_options[] = {
     { .name = "partial", .help = "load the weights that fit and list the rest" },
-    { .name = "replace-head", .help = "weights for another number of classes: train the head anew" },
+    { .name = "replace-head",
+      .help = "weights for another number of classes: train the head anew" },
     { 0 },
 };
 
@@ -468,10 +481,11 @@ const verb verbs[] = {
     { .name = "convert",
       .arguments = "IN OUT [options]",
       .what = "turn a file of weights, a model or a net into another format",
-      .more = "The content of IN decides what it is; the ending of OUT what it becomes: .safetensors "
-              "takes the tensors of a model, of .safetensors or of a PyTorch file (.pth, .pt, .th; a "
-              "state_dict or a checkpoint with one); .txt or .net the net text of a model or of a net "
-              "of the zoo. Nothing in a PyTorch file is executed.",
+      .more =
+          "The content of IN decides what it is; the ending of OUT what it becomes: .safetensors "
+          "takes the tensors of a model, of .safetensors or of a PyTorch file (.pth, .pt, .th; a "
+          "state_dict or a checkpoint with one); .txt or .net the net text of a model or of a net "
+          "of the zoo. Nothing in a PyTorch file is executed.",
       .examples = "lenslet convert checkpoint.pth weights.safetensors\n"
                   "lenslet convert runs/fashion/model.safetensors net.txt\n"
                   "lenslet convert lenet5 my-net.txt --input 3x32x32 --classes 5",

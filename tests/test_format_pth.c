@@ -202,7 +202,7 @@ static void expect(const tensor_file *f, const char *name, st_dtype type, int ra
             fail_msg("%s[%d] is %g, not %g", name, (int)i, (double)got[i], (double)value[i]);
 }
 
-#define DIMS(...) ((int64_t[]){ __VA_ARGS__ })
+#define DIMS(...)   ((int64_t[]){ __VA_ARGS__ })
 #define VALUES(...) ((float[]){ __VA_ARGS__ })
 
 /* The tensors of make_pth.py, from there: w = 0..59 as (3,4,5). */
@@ -215,8 +215,7 @@ static void check_file(const char *folder, const char *name, size_t count) {
     assert_int_equal(tensors_count(f), count);
     for (int a = 0; a < 5; a++)
         for (int b = 0; b < 3; b++)
-            for (int c = 0; c < 4; c++)
-                permuted[(a * 3 + b) * 4 + c] = (float)(b * 20 + c * 5 + a);
+            for (int c = 0; c < 4; c++) permuted[(a * 3 + b) * 4 + c] = (float)(b * 20 + c * 5 + a);
     for (int i = 0; i < 20; i++) row[i] = (float)(20 + i);
     assert_string_equal(tensors_at(f, 0)->name, "permuted");
     assert_true(tensors_at(f, 0)->strided);
@@ -401,7 +400,8 @@ static void test_zip(void **state) {
     });
     CHANGED(LENS_BAD_FILE, "ZIP64 numbers that are missing",
             patch(&z.all, z.record[1] + 24, 0xffffffff, 4));
-    CHANGED(LENS_BAD_FILE, "ZIP64 record that is missing", patch(&z.all, z.end + 16, 0xffffffff, 4));
+    CHANGED(LENS_BAD_FILE, "ZIP64 record that is missing",
+            patch(&z.all, z.end + 16, 0xffffffff, 4));
     CHANGED(LENS_BAD_FILE, "does not end at", patch(&z.all, z.end + 12, 5, 4));
     CHANGED(LENS_BAD_FILE, "do not fit", {
         patch(&z.all, z.end + 8, 60000, 2);
@@ -533,17 +533,38 @@ static void pickle_refused(const char *bytes, size_t size, lens_status status, c
 static void test_pickle(void **state) {
     (void)state;
     /* Names: whatever is called, it is refused where it is named. */
-    PICKLE(LENS_UNSUPPORTED, "\"os.system\"", "\x80\x02" "cos\nsystem\nX\x02\0\0\0id\x85R.");
-    PICKLE(LENS_UNSUPPORTED, "\"posix.system\"", "\x80\x02" "cposix\nsystem\n.");
-    PICKLE(LENS_UNSUPPORTED, "\"builtins.eval\"", "\x80\x04\x8c\x08" "builtins\x8c\x04" "eval\x93.");
-    PICKLE(LENS_UNSUPPORTED, "\"torch.load\"", "\x80\x02" "ctorch\nload\n.");
-    PICKLE(LENS_UNSUPPORTED, "\"torch._utils.os.system\"", "\x80\x02" "ctorch._utils\nos.system\n.");
-    PICKLE(LENS_UNSUPPORTED, "\"torch.floatstorage\"", "\x80\x02" "ctorch\nfloatstorage\n.");
-    PICKLE(LENS_UNSUPPORTED, "calls \"torch.FloatStorage\"", "\x80\x02" "ctorch\nFloatStorage\n)R.");
-    PICKLE(LENS_UNSUPPORTED, "\"?[31m.x\"", "\x80\x02" "c\x1b[31m\nx\n.");
-    PICKLE(LENS_UNSUPPORTED, "byte 42: the file wants", "\x80\x02" "cos\nsystem\n.");
+    PICKLE(LENS_UNSUPPORTED, "\"os.system\"",
+           "\x80\x02"
+           "cos\nsystem\nX\x02\0\0\0id\x85R.");
+    PICKLE(LENS_UNSUPPORTED, "\"posix.system\"",
+           "\x80\x02"
+           "cposix\nsystem\n.");
+    PICKLE(LENS_UNSUPPORTED, "\"builtins.eval\"",
+           "\x80\x04\x8c\x08"
+           "builtins\x8c\x04"
+           "eval\x93.");
+    PICKLE(LENS_UNSUPPORTED, "\"torch.load\"",
+           "\x80\x02"
+           "ctorch\nload\n.");
+    PICKLE(LENS_UNSUPPORTED, "\"torch._utils.os.system\"",
+           "\x80\x02"
+           "ctorch._utils\nos.system\n.");
+    PICKLE(LENS_UNSUPPORTED, "\"torch.floatstorage\"",
+           "\x80\x02"
+           "ctorch\nfloatstorage\n.");
+    PICKLE(LENS_UNSUPPORTED, "calls \"torch.FloatStorage\"",
+           "\x80\x02"
+           "ctorch\nFloatStorage\n)R.");
+    PICKLE(LENS_UNSUPPORTED, "\"?[31m.x\"",
+           "\x80\x02"
+           "c\x1b[31m\nx\n.");
+    PICKLE(LENS_UNSUPPORTED, "byte 42: the file wants",
+           "\x80\x02"
+           "cos\nsystem\n.");
     /* Opcodes. */
-    PICKLE(LENS_UNSUPPORTED, "0x81 (NEWOBJ)", "\x80\x02" "ccollections\nOrderedDict\n)\x81.");
+    PICKLE(LENS_UNSUPPORTED, "0x81 (NEWOBJ)",
+           "\x80\x02"
+           "ccollections\nOrderedDict\n)\x81.");
     PICKLE(LENS_UNSUPPORTED, "0x69 (INST)", "\x80\x02(ios\nsystem\n.");
     PICKLE(LENS_UNSUPPORTED, "0x6f (OBJ)", "\x80\x02(No.");
     PICKLE(LENS_UNSUPPORTED, "0x50 (PERSID)", "\x80\x02Px\n.");
@@ -558,7 +579,9 @@ static void test_pickle(void **state) {
     PICKLE(LENS_BAD_FILE, "empty stack", "\x80\x02Na.");
     PICKLE(LENS_BAD_FILE, "empty stack", "\x80\x02(e.");
     PICKLE(LENS_BAD_FILE, "empty stack", "\x80\x02q\x00.");
-    PICKLE(LENS_BAD_FILE, "empty stack", "\x80\x02" "0.");
+    PICKLE(LENS_BAD_FILE, "empty stack",
+           "\x80\x02"
+           "0.");
     PICKLE(LENS_BAD_FILE, "closes what it has not opened", "\x80\x02Nt.");
     PICKLE(LENS_BAD_FILE, "values left over", "\x80\x02NN.");
     PICKLE(LENS_BAD_FILE, "a key without a value", "\x80\x02}(Nu.");
@@ -566,22 +589,33 @@ static void test_pickle(void **state) {
     PICKLE(LENS_BAD_FILE, "never remembered", "\x80\x02Nq\x05h\x04.");
     PICKLE(LENS_BAD_FILE, "remembered values", "\x80\x02Nr\xff\xff\xff\xff.");
     PICKLE(LENS_BAD_FILE, "is truncated", "\x80\x02}");
-    PICKLE(LENS_BAD_FILE, "is truncated", "\x80\x02" "ctorch\nS");
-    PICKLE(LENS_BAD_FILE, "a string of 4294967295 bytes", "\x80\x02X\xff\xff\xff\xff" "a.");
+    PICKLE(LENS_BAD_FILE, "is truncated",
+           "\x80\x02"
+           "ctorch\nS");
+    PICKLE(LENS_BAD_FILE, "a string of 4294967295 bytes",
+           "\x80\x02X\xff\xff\xff\xff"
+           "a.");
     PICKLE(LENS_BAD_FILE, "a frame of", "\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xffN.");
     /* Types. */
     PICKLE(LENS_BAD_FILE, "None where a list is needed", "\x80\x02NNa.");
     PICKLE(LENS_BAD_FILE, "a list where a dict is needed", "\x80\x02]NNs.");
     PICKLE(LENS_BAD_FILE, "None where a name is needed", "\x80\x02N)R.");
     PICKLE(LENS_BAD_FILE, "a mark where a list is needed", "\x80\x02((Ne.");
-    PICKLE(LENS_BAD_FILE, "where a tuple is needed", "\x80\x02" "ctorch\nSize\n)R.");
+    PICKLE(LENS_BAD_FILE, "where a tuple is needed",
+           "\x80\x02"
+           "ctorch\nSize\n)R.");
     PICKLE(LENS_BAD_FILE, "None where a dict is needed", "\x80\x02}Nb.");
     PICKLE(LENS_BAD_FILE, "a list where a dict is needed", "\x80\x02]}b.");
-    PICKLE(LENS_BAD_FILE, "other than pairs", "\x80\x02" "ccollections\nOrderedDict\n]Na\x85R.");
+    PICKLE(LENS_BAD_FILE, "other than pairs",
+           "\x80\x02"
+           "ccollections\nOrderedDict\n]Na\x85R.");
     PICKLE(LENS_UNSUPPORTED, "is no storage", "\x80\x02)Q.");
-    PICKLE(LENS_BAD_FILE, "instead of a storage", "\x80\x02" "ctorch._utils\n_rebuild_tensor_v2\n)R.");
+    PICKLE(LENS_BAD_FILE, "instead of a storage",
+           "\x80\x02"
+           "ctorch._utils\n_rebuild_tensor_v2\n)R.");
     PICKLE(LENS_BAD_FILE, "where a tensor is needed",
-           "\x80\x02" "ctorch._utils\n_rebuild_parameter\nN\x85R.");
+           "\x80\x02"
+           "ctorch._utils\n_rebuild_parameter\nN\x85R.");
     /* What was saved. */
     PICKLE(LENS_BAD_FILE, "no state_dict and no checkpoint", "\x80\x02N.");
     PICKLE(LENS_BAD_FILE, "it has epoch", "\x80\x02}X\x05\0\0\0epochK\x01s.");
@@ -629,8 +663,7 @@ static void test_shapes(void **state) {
     tensor_refused(LENS_BAD_FILE, "lead past the 4 elements", 4, big, 1, DIMS(1), DIMS(1));
     tensor_refused(LENS_BAD_FILE, "lead past the 4 elements", 4, 5, 1, DIMS(0), DIMS(1));
     tensor_refused(LENS_BAD_FILE, "lead past the 4 elements", 4, 0, 2, DIMS(3, 1), DIMS(big, 1));
-    tensor_refused(LENS_BAD_FILE, "lead past the 4 elements", 4, 0, 2, DIMS(2, 2),
-                   DIMS(big, big));
+    tensor_refused(LENS_BAD_FILE, "lead past the 4 elements", 4, 0, 2, DIMS(2, 2), DIMS(big, big));
     tensor_refused(LENS_BAD_FILE, "stride 0 is no number", 4, 0, 1, DIMS(-1), DIMS(1));
     tensor_refused(LENS_BAD_FILE, "stride 1 is no number", 4, 0, 2, DIMS(1, 2), DIMS(1, -1));
     tensor_refused(LENS_BAD_FILE, "offset, size or stride", 4, -1, 1, DIMS(1), DIMS(1));
@@ -800,13 +833,13 @@ static void test_into_net(void **state) {
 
     /* Another number of classes: refused, or a new head where that is wanted. */
     net = small_net(5);
-    assert_fails(ctx, LENS_BAD_FILE, "mismatched: fc.weight (the file has 3x2, the net 5x2), fc.bias",
+    assert_fails(ctx, LENS_BAD_FILE,
+                 "mismatched: fc.weight (the file has 3x2, the net 5x2), fc.bias",
                  lens_net_load_weights(net, path));
     assert_near(param_at(net, "conv1.weight", 17), 0, 0);
-    assert_ok(ctx, lens_net_load_weights_with(
-                       net, path, &(lens_weights_opts){ .replace_head = true }, &left));
-    assert_string_equal(left,
-                        "new head: fc.bias, fc.weight (3 classes in the file, 5 in the net)");
+    assert_ok(ctx, lens_net_load_weights_with(net, path,
+                                              &(lens_weights_opts){ .replace_head = true }, &left));
+    assert_string_equal(left, "new head: fc.bias, fc.weight (3 classes in the file, 5 in the net)");
     assert_near(param_at(net, "conv1.weight", 17), 18, 0);
     assert_near(param_at(net, "fc.weight", 0), 0, 0);
     lens_free(ctx, left);
@@ -823,21 +856,21 @@ static void test_into_net(void **state) {
     assert_fails(ctx, LENS_BAD_FILE, "missing: bn1.bias, bn1.running_mean",
                  lens_net_load_weights(net, path));
     assert_near(param_at(net, "conv1.weight", 17), 0, 0);
-    assert_fails(ctx, LENS_BAD_FILE, "unexpected: other",
-                 lens_net_load_weights_with(net, path,
-                                            &(lens_weights_opts){ .replace_head = true }, &left));
+    assert_fails(
+        ctx, LENS_BAD_FILE, "unexpected: other",
+        lens_net_load_weights_with(net, path, &(lens_weights_opts){ .replace_head = true }, &left));
     assert_null(left);
-    assert_ok(ctx, lens_net_load_weights_with(net, path, &(lens_weights_opts){ .partial = true },
-                                              &left));
+    assert_ok(
+        ctx, lens_net_load_weights_with(net, path, &(lens_weights_opts){ .partial = true }, &left));
     assert_non_null(strstr(left, "missing: bn1.bias"));
     assert_non_null(strstr(left, "unexpected: other"));
     assert_non_null(strstr(left, "mismatched: bn1.weight (the file has 3, the net 2)"));
     lens_free(ctx, left);
     assert_near(param_at(net, "conv1.weight", 17), 18, 0);
     write_weights(path, part + 2, 1);
-    assert_fails(ctx, LENS_BAD_FILE, "none of the weights fits",
-                 lens_net_load_weights_with(net, path, &(lens_weights_opts){ .partial = true },
-                                            NULL));
+    assert_fails(
+        ctx, LENS_BAD_FILE, "none of the weights fits",
+        lens_net_load_weights_with(net, path, &(lens_weights_opts){ .partial = true }, NULL));
     lens_net_free(net);
     tempdir_remove(folder);
 }

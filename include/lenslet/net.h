@@ -250,9 +250,8 @@ LENS_API lens_status lens_net_load(lens_ctx *, lens_net **out, const char *path)
 LENS_API lens_status lens_net_load_weights(lens_net *, const char *path);
 
 typedef struct lens_weights_opts {
-    bool partial; /* load what fits; LENS_BAD_FILE only if nothing does */
-    bool
-        replace_head; /* the parameters that make the classes keep their values if the file has
+    bool partial;      /* load what fits; LENS_BAD_FILE only if nothing does */
+    bool replace_head; /* the parameters that make the classes keep their values if the file has
                           another number of classes */
 } lens_weights_opts;
 

@@ -65,8 +65,7 @@ struct pickle {
 
 /* ---- Failing ---- */
 
-static lens_status refuse(pickle *p, lens_status status, const char *format, ...)
-    LENS_PRINTF(3, 4);
+static lens_status refuse(pickle *p, lens_status status, const char *format, ...) LENS_PRINTF(3, 4);
 
 static lens_status refuse(pickle *p, lens_status status, const char *format, ...) {
     char cause[400];
@@ -78,9 +77,9 @@ static lens_status refuse(pickle *p, lens_status status, const char *format, ...
                     (unsigned long long)(p->offset + p->op), cause);
 }
 
-static const char *const KIND[] = { "None",       "a truth value", "an integer", "a long integer",
-                                    "a number",   "a string",      "a name",     "a tuple",
-                                    "a list",     "a dict",        "a storage",  "a tensor",
+static const char *const KIND[] = { "None",     "a truth value", "an integer", "a long integer",
+                                    "a number", "a string",      "a name",     "a tuple",
+                                    "a list",   "a dict",        "a storage",  "a tensor",
                                     "a mark" };
 
 static lens_status wrong(pickle *p, const char *want, pickle_value have) {
@@ -103,8 +102,7 @@ const char *pickle_shown(pickle_value text, char buf[100]) {
 static lens_status grow(pickle *p, void **array, size_t *room, size_t need, size_t size, size_t cap,
                         const char *what) {
     if (need <= *room) return LENS_OK;
-    if (need > cap)
-        return refuse(p, LENS_BAD_FILE, "the pickle has more than %zu %s", cap, what);
+    if (need > cap) return refuse(p, LENS_BAD_FILE, "the pickle has more than %zu %s", cap, what);
     size_t more = *room ? 2 * *room : 64;
     if (more < need) more = need;
     if (more > cap) more = cap;
@@ -249,9 +247,8 @@ static lens_status op_float(pickle *p, const argument *a) {
 }
 
 static lens_status op_text(pickle *p, const argument *a) {
-    return push(p, (pickle_value){ .kind = PICKLE_TEXT,
-                                   .length = (uint32_t)a->length,
-                                   .as.bytes = a->bytes });
+    return push(p, (pickle_value){
+                       .kind = PICKLE_TEXT, .length = (uint32_t)a->length, .as.bytes = a->bytes });
 }
 
 static lens_status op_mark(pickle *p, const argument *a) {
@@ -386,10 +383,11 @@ static lens_status push_name(pickle *p, pickle_value module, pickle_value name) 
             v.as.index = (uint32_t)i;
             return push(p, v);
         }
-    return refuse(p, LENS_UNSUPPORTED,
-                  "the file wants \"%s.%s\" of Python, which no tensor needs; nothing was executed. "
-                  "Save a state_dict of tensors alone",
-                  pickle_shown(module, first), pickle_shown(name, second));
+    return refuse(
+        p, LENS_UNSUPPORTED,
+        "the file wants \"%s.%s\" of Python, which no tensor needs; nothing was executed. "
+        "Save a state_dict of tensors alone",
+        pickle_shown(module, first), pickle_shown(name, second));
 }
 
 static lens_status op_global(pickle *p, const argument *a) {
@@ -447,10 +445,11 @@ static lens_status op_reduce(pickle *p, const argument *a) {
         return push(p, first);
     case ROLE_TENSOR:
         if (count < 4 || count > 7 || first.kind != PICKLE_STORAGE)
-            return refuse(p, LENS_BAD_FILE,
-                          "%s is called with %zu arguments, the first %s, instead of a storage, its "
-                          "offset, size, stride, ...",
-                          called, count, KIND[first.kind]);
+            return refuse(
+                p, LENS_BAD_FILE,
+                "%s is called with %zu arguments, the first %s, instead of a storage, its "
+                "offset, size, stride, ...",
+                called, count, KIND[first.kind]);
         args.kind = PICKLE_TENSOR;
         return push(p, args);
     case ROLE_PARAMETER:
@@ -498,7 +497,9 @@ static lens_status remember(pickle *p, uint64_t index) {
 }
 
 static lens_status op_put(pickle *p, const argument *a) { return remember(p, a->number); }
-static lens_status op_memoize(pickle *p, const argument *a) { return (void)a, remember(p, p->memos); }
+static lens_status op_memoize(pickle *p, const argument *a) {
+    return (void)a, remember(p, p->memos);
+}
 
 static lens_status op_get(pickle *p, const argument *a) {
     if (a->number >= p->memos || p->memo[a->number].kind == PICKLE_MARK)
@@ -616,9 +617,8 @@ static lens_status read_line(pickle *p, const uint8_t **line, size_t *length) {
 
 static lens_status read_argument(pickle *p, form f, argument *a) {
     static const size_t width[] = {
-        [FORM_U1] = 1, [FORM_U2] = 2,     [FORM_U4] = 4,
-        [FORM_U8] = 8, [FORM_BYTES1] = 1, [FORM_BYTES4] = 4,
-        [FORM_LINES] = 0,
+        [FORM_U1] = 1,     [FORM_U2] = 2,     [FORM_U4] = 4,    [FORM_U8] = 8,
+        [FORM_BYTES1] = 1, [FORM_BYTES4] = 4, [FORM_LINES] = 0,
     };
     *a = (argument){ 0 };
     if (width[f] > p->size - p->at) return refuse(p, LENS_BAD_FILE, "the pickle is truncated");

@@ -9,10 +9,10 @@
 #include <string.h>
 
 enum {
-    MAX_DEPTH = 8,   /* dicts from the checkpoint to its state_dict */
-    MAX_LISTED = 32, /* left-out entries that the log names */
-    MAX_NAME = 500,  /* bytes of a tensor's name; torchvision's longest has 60 */
-    MAX_KEY = 200,   /* of a storage's: a number in practice */
+    MAX_DEPTH = 8,          /* dicts from the checkpoint to its state_dict */
+    MAX_LISTED = 32,        /* left-out entries that the log names */
+    MAX_NAME = 500,         /* bytes of a tensor's name; torchvision's longest has 60 */
+    MAX_KEY = 200,          /* of a storage's: a number in practice */
     MAX_TENSORS = 1 << 16,  /* ResNet-1202 has 8,000 */
     MAX_STORAGES = 1 << 17, /* of a stream, those of the optimiser included */
     STREAM_PROTOCOL = 1001,
@@ -116,7 +116,8 @@ static lens_status find_state(const reader *r, pickle_value *state) {
     pickle_value at = pickle_root(p), next = at;
     if (at.kind != PICKLE_DICT)
         return ctx_fail(r->ctx, LENS_BAD_FILE,
-                        "%s: the object that was saved is no state_dict and no checkpoint", r->file);
+                        "%s: the object that was saved is no state_dict and no checkpoint",
+                        r->file);
     for (int depth = 0; depth < MAX_DEPTH; depth++) {
         bool deeper = step_into(p, at, &next);
         if (has_tensors(p, at) && !(deeper && has_tensors(p, next))) {
@@ -124,12 +125,14 @@ static lens_status find_state(const reader *r, pickle_value *state) {
             return LENS_OK;
         }
         if (!deeper) break;
-        ctx_log(r->ctx, LENS_LOG_DEBUG, "%s: a checkpoint of %s; what is not the state_dict is left out",
-                r->file, keys_text(p, at, keys));
+        ctx_log(r->ctx, LENS_LOG_DEBUG,
+                "%s: a checkpoint of %s; what is not the state_dict is left out", r->file,
+                keys_text(p, at, keys));
         at = next;
     }
-    return ctx_fail(r->ctx, LENS_BAD_FILE, "%s: no state_dict is found in the checkpoint: it has %s",
-                    r->file, keys_text(p, pickle_root(p), keys));
+    return ctx_fail(r->ctx, LENS_BAD_FILE,
+                    "%s: no state_dict is found in the checkpoint: it has %s", r->file,
+                    keys_text(p, pickle_root(p), keys));
 }
 
 /* ---- Storages ------------------------------------------------------------------------------- */
@@ -196,11 +199,12 @@ static lens_status find_data(const reader *r, const char *tensor, const claim *c
                             "%s: tensor \"%s\": its storage \"%s\" is not in the file", r->file,
                             tensor, key);
         if (s->count != c->count || s->dtype != c->dtype)
-            return ctx_fail(r->ctx, LENS_BAD_FILE,
-                            "%s: tensor \"%s\": its storage \"%s\" has %lld elements of %s here and "
-                            "%lld of %s elsewhere",
-                            r->file, tensor, key, (long long)c->count, st_dtype_name(c->dtype),
-                            (long long)s->count, st_dtype_name(s->dtype));
+            return ctx_fail(
+                r->ctx, LENS_BAD_FILE,
+                "%s: tensor \"%s\": its storage \"%s\" has %lld elements of %s here and "
+                "%lld of %s elsewhere",
+                r->file, tensor, key, (long long)c->count, st_dtype_name(c->dtype),
+                (long long)s->count, st_dtype_name(s->dtype));
         *data = s->data;
         return LENS_OK;
     }
@@ -255,8 +259,8 @@ static lens_status read_tensor(const reader *r, pickle_value v, st_tensor *t) {
     const uint8_t *data;
     size_t count = 1;
     pickle_items(r->object, v, item, TENSOR_ITEMS); /* at least 4 */
-    if (!read_claim(r->object, item[0], &c) || !is_size(item[1]) ||
-        item[2].kind != PICKLE_TUPLE || item[3].kind != PICKLE_TUPLE)
+    if (!read_claim(r->object, item[0], &c) || !is_size(item[1]) || item[2].kind != PICKLE_TUPLE ||
+        item[3].kind != PICKLE_TUPLE)
         return ctx_fail(r->ctx, LENS_BAD_FILE,
                         "%s: tensor \"%s\": storage, offset, size or stride is not what it must be",
                         r->file, t->name);
@@ -414,7 +418,8 @@ static lens_status open_zip(reader *r) {
     }
     if (!data)
         return ctx_fail(r->ctx, LENS_BAD_FILE,
-                        "%s: a ZIP archive, but not of torch.save: it has no NAME/data.pkl", r->file);
+                        "%s: a ZIP archive, but not of torch.save: it has no NAME/data.pkl",
+                        r->file);
     memcpy(r->folder, data->name, data->name_length - length + 1);
     snprintf(path, sizeof path, "%sbyteorder", r->folder);
     order = zip_find(&r->zip, path, strlen(path));
@@ -500,13 +505,15 @@ static lens_status place_storage(reader *r, pickle_value key, size_t *at) {
     uint64_t count = 0;
     for (int i = 7; i >= 0; i--) count = count << 8 | r->bytes[*at + (size_t)i];
     if (count != (uint64_t)s->count)
-        return ctx_fail(r->ctx, LENS_BAD_FILE,
-                        "%s: byte %zu: storage \"%s\" has %llu elements, but its tensors expect %lld",
-                        r->file, *at, name, (unsigned long long)count, (long long)s->count);
+        return ctx_fail(
+            r->ctx, LENS_BAD_FILE,
+            "%s: byte %zu: storage \"%s\" has %llu elements, but its tensors expect %lld", r->file,
+            *at, name, (unsigned long long)count, (long long)s->count);
     if (!mul_size((size_t)count, st_dtype_size(s->dtype), &bytes) || bytes > left - 8)
-        return ctx_fail(r->ctx, LENS_BAD_FILE,
-                        "%s: byte %zu: storage \"%s\" of %llu elements is cut off: %zu bytes are left",
-                        r->file, *at, name, (unsigned long long)count, left - 8);
+        return ctx_fail(
+            r->ctx, LENS_BAD_FILE,
+            "%s: byte %zu: storage \"%s\" of %llu elements is cut off: %zu bytes are left", r->file,
+            *at, name, (unsigned long long)count, left - 8);
     s->data = r->bytes + *at + 8;
     *at += 8 + bytes;
     return LENS_OK;

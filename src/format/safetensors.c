@@ -27,7 +27,7 @@ size_t st_dtype_size(st_dtype t) { return DTYPE[t].size; }
 
 struct st_file {
     lens_ctx *ctx;
-    file_map map; /* empty: the bytes are not ours */
+    file_map map;        /* empty: the bytes are not ours */
     json_t *root, *meta; /* meta: borrowed from root, or NULL */
     st_tensor *tensor;   /* [count] by position of the data */
     uint32_t *by_name;   /* [count] indices in order of the names */

@@ -39,9 +39,9 @@ typedef struct st_tensor {
     st_dtype dtype;
     int rank;
     int64_t dim[ST_MAX_RANK];
-    int64_t count;    /* product of dim */
-    const void *data; /* unaligned, little-endian; in the mapped file when read */
-    bool strided;     /* false: row-major without gaps, and `stride` is not used */
+    int64_t count;               /* product of dim */
+    const void *data;            /* unaligned, little-endian; in the mapped file when read */
+    bool strided;                /* false: row-major without gaps, and `stride` is not used */
     int64_t stride[ST_MAX_RANK]; /* in elements, from one index to the next; >= 0 */
 } st_tensor;
 

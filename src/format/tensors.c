@@ -33,8 +33,7 @@ static const char *mistake(const uint8_t *bytes, size_t size) {
     if (begins_with(text, left, "<!doctype") || begins_with(text, left, "<html") ||
         begins_with(text, left, "<?xml") || begins_with(text, left, "<head"))
         return "a web page; the download went wrong or needed a login";
-    if (begins_with(bytes, size, "\x1f\x8b"))
-        return "compressed by gzip; unpack it first";
+    if (begins_with(bytes, size, "\x1f\x8b")) return "compressed by gzip; unpack it first";
     while (printable < enough && (bytes[printable] >= 32 || strchr("\t\r\n\f", bytes[printable])) &&
            bytes[printable])
         printable++;

@@ -117,7 +117,8 @@ static lens_status find_end(reader *r) {
                       (unsigned long long)length, (unsigned long long)r->directory,
                       (unsigned long long)r->directory_end);
     if (r->count > length / RECORD)
-        return REFUSE(LENS_BAD_FILE, at, "%llu entries do not fit a central directory of %llu bytes",
+        return REFUSE(LENS_BAD_FILE, at,
+                      "%llu entries do not fit a central directory of %llu bytes",
                       (unsigned long long)r->count, (unsigned long long)length);
     return LENS_OK;
 }

@@ -217,9 +217,9 @@ static bool is_ignored(const char *name) {
  * ("linear", "shortcut"), and DenseNets saved before PyTorch 0.4 ("norm.1"). Each side may be the
  * net's. */
 static const char *const ALIAS[][2] = {
-    { "fc.", "linear." },        { "linear.", "fc." },      { "downsample.", "shortcut." },
-    { "shortcut.", "downsample." }, { "norm1.", "norm.1." },   { "norm2.", "norm.2." },
-    { "conv1.", "conv.1." },     { "conv2.", "conv.2." },
+    { "fc.", "linear." },           { "linear.", "fc." },    { "downsample.", "shortcut." },
+    { "shortcut.", "downsample." }, { "norm1.", "norm.1." }, { "norm2.", "norm.2." },
+    { "conv1.", "conv.1." },        { "conv2.", "conv.2." },
 };
 
 /* `name` with the first component `from` replaced; false: it has none. */
