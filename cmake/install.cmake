@@ -14,6 +14,8 @@ write_basic_package_version_file(lenslet-config-version.cmake COMPATIBILITY Same
 install(FILES ${PROJECT_BINARY_DIR}/lenslet-config.cmake ${PROJECT_BINARY_DIR}/lenslet-config-version.cmake
         DESTINATION ${cmake_dir})
 
+# Relative to the file itself, so that the tree may be installed or moved anywhere.
+file(RELATIVE_PATH pc_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/lenslet.pc.in lenslet.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/lenslet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Which rows of the specification are proved: runs every test program of a build, collects the ids in
+# Which rows of the specification are proved: runs every test program of a build and the golden tests
+# of the program, collects the ids in
 # the names of its tests ("[D1][V1] ..."), and prints each of the 248 rows with pass, fail or missing. A
 # row passes when a test names it and every test that names it passes.
 # Usage: tools/seeds.sh [BUILD] [--logs FOLDER]   (FOLDER: outputs of test programs to read instead)
@@ -21,6 +22,8 @@ else
         echo "[   STATUS ] $? $(basename "$program")" >>"$work/one"
         cat "$work/one" >>"$work/all"
     done
+    golden=$(dirname "$0")/../tests/cli/run.sh
+    [ -f "$golden" ] && [ -x "$build/lenslet" ] && sh "$golden" "$build/lenslet" >>"$work/all" 2>&1
     if [ $found = 0 ]; then
         echo "seeds: no test programs under $build/tests; run make build first" >&2
         exit 2

@@ -104,8 +104,10 @@ void op_label_window(op_node *node, lens_size kernel, lens_size stride, const in
     } else {
         snprintf(pad, sizeof pad, " pad %d,%d,%d,%d", pads[0], pads[1], pads[2], pads[3]);
     }
-    snprintf(node->label, sizeof node->label, "%dx%d %s%s%s%s", kernel.h, kernel.w,
-             node->kind->name, step, pad, ceil ? " ceil" : "");
+    char text[160];
+    snprintf(text, sizeof text, "%dx%d %s%s%s%s", kernel.h, kernel.w, node->kind->name, step, pad,
+             ceil ? " ceil" : "");
+    snprintf(node->label, sizeof node->label, "%.47s", text);
 }
 
 const char *op_shape_text(shape s, char buf[48]) {
