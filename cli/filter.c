@@ -245,11 +245,6 @@ static int filter_once(cli *c, numbers *p, const char *text, double *gain) {
     return EXIT_DONE;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcasecmp(text + n - m, end);
-}
-
 /* y -> 0..255: v*255/white cut (clip, abs), or 128 +- 127 at +-limit (signed). */
 static lens_status write_picture(cli *c, const numbers *p, bool is_signed, bool magnitude,
                                  double limit, const char *path, long long *cut) {
