@@ -123,12 +123,18 @@ typedef struct model {
     float *mean, *std; /* [input.c] */
 } model;
 
+/* The endings of files that hold tensors: .safetensors and PyTorch's. */
+bool names_tensors(const char *path);
+bool ends_with(const char *text, const char *end);
 /* A net of the zoo (with `opts`), a net text or a model file. */
 int open_net(cli *, model *, const char *what, const lens_zoo_opts *opts);
 /* The same for an operand, with --input and --classes. */
 int open_argument(cli *, model *, const char *what);
 /* From the options --model, or --net and --weights with --input and --classes. */
 int open_model(cli *, model *);
+/* Weights from a file into m->net, as --partial and --replace-head (where the verb has them) allow:
+ * what is left out is told, and initialised as `init` says (NULL: the net's own way). */
+int load_weights(cli *, model *, const char *path, const char *init);
 /* After the weights or words of the net have changed. */
 void read_words(model *);
 void close_model(model *);
@@ -175,6 +181,8 @@ int run_eval(cli *);
 int run_predict(cli *);
 int run_run(cli *);
 int run_inspect(cli *);
+int run_convert(cli *);
+int run_compare(cli *);
 int run_bench(cli *);
 int run_data(cli *);
 int run_plot(cli *);

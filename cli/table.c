@@ -7,8 +7,14 @@
 #include <string.h>
 
 #define NETS                                                                                       \
-    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape course-both "      \
-    "course-mnist course-fashion course-cifar"
+    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape "                  \
+    "course-both course-mnist course-fashion course-cifar alexnet alexnet-2012 zfnet zfnet-b "     \
+    "vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg16-c vgg19 vgg19_bn googlenet "               \
+    "googlenet-v1 resnet18 resnet34 resnet34-a resnet34-c resnet50 resnet101 resnet152 "           \
+    "resnet50-v1 resnet101-v1 resnet152-v1 resnet20 resnet20-b resnet32 resnet44 "                 \
+    "resnet56 resnet110 resnet1202 resnet18-cifar densenet121 densenet161 densenet169 "            \
+    "densenet201 densenet264 densenet-40-12 densenet-100-12 densenet-bc-100-12 "                   \
+    "densenet-bc-250-24 densenet-bc-190-40 squeezenet1_0 squeezenet1_1"
 #define SETS "shapes shapes:shape shapes:both fashion-mnist mnist cifar10 cifar100"
 #define MANY 2147483647.0
 
@@ -47,7 +53,10 @@ static const option model_options[] = {
       .value = "NAME|FILE",
       .words = NETS,
       .help = "a net of the zoo or a net text, with --weights" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
     { .name = "input",
       .type = TEXT,
       .value = "CxHxW",
@@ -185,7 +194,10 @@ static const option train_options[] = {
       .words = "mirror crop:2 shift:2",
       .fallback = "nothing",
       .help = "mirror, crop:N, shift:N, separated by commas" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "start from these weights" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "start from these weights (.safetensors, .pth)" },
     { .name = "freeze",
       .type = WHOLE,
       .value = "N",
@@ -245,7 +257,10 @@ static const option run_model_options[] = {
       .value = "NAME|FILE",
       .words = NETS,
       .help = "a net of the zoo or a net text, with --weights" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
     { .name = "input",
       .letter = 'i',
       .type = TEXT,
@@ -287,6 +302,46 @@ static const option inspect_options[] = {
 
 static const option inspect_own_options[] = {
     { .name = "text", .help = "print the net as net text, ready to edit and train" },
+    { 0 },
+};
+
+static const option compare_options[] = {
+    { .name = "input",
+      .letter = 'i',
+      .type = TEXT,
+      .value = "X.npy",
+      .help = "the input, (N,C,H,W) or (C,H,W), used as it is" },
+    { .name = "net",
+      .type = TEXT,
+      .value = "NAME|FILE",
+      .words = NETS,
+      .help = "with --weights: the second model" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
+    { .name = "classes",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1 << 20,
+      .fallback = "the paper's",
+      .help = "outputs of a net of the zoo" },
+    { .name = "tolerance",
+      .type = REAL,
+      .value = "T",
+      .low = 0,
+      .high = 1e6,
+      .fallback = "1e-4",
+      .help = "largest difference at a node, as a share of its largest value" },
+    { 0 },
+};
+
+/* What is done with weights that do not fit. */
+static const option fit_options[] = {
+    { .name = "partial", .help = "load the weights that fit and list the rest" },
+    { .name = "replace-head",
+      .help = "weights for another number of classes: train the head anew" },
     { 0 },
 };
 
@@ -499,7 +554,7 @@ const verb verbs[] = {
                   "lenslet train --net lenet5 --data fashion-mnist --out runs/fashion --resume\n"
                   "lenslet train --net my-net.txt --data my-pictures/ --augment mirror,crop:2\n"
                   "lenslet train --net runs/fashion/model.safetensors --data mnist --freeze 2",
-      .groups = { train_options, data_options },
+      .groups = { train_options, data_options, fit_options },
       .run = run_train },
     { .name = "eval",
       .arguments = "--model FILE --data SRC [options]",
@@ -507,7 +562,7 @@ const verb verbs[] = {
       .more = "Every picture counts once. Accuracies are fractions from 0 to 1.",
       .examples = "lenslet eval --model runs/fashion/model.safetensors --data fashion-mnist\n"
                   "lenslet eval --model model.safetensors --data my-pictures/ --json",
-      .groups = { model_options, data_options, split_options, eval_options },
+      .groups = { model_options, data_options, split_options, eval_options, fit_options },
       .run = run_eval },
     { .name = "predict",
       .arguments = "--model FILE IMAGE... [options]",
@@ -540,6 +595,33 @@ const verb verbs[] = {
       .most = 1,
       .groups = { inspect_options, inspect_own_options },
       .run = run_inspect },
+    { .name = "convert",
+      .arguments = "IN OUT [options]",
+      .what = "turn a file of weights, a model or a net into another format",
+      .more =
+          "The content of IN decides what it is; the ending of OUT what it becomes: .safetensors "
+          "takes the tensors of a model, of .safetensors or of a PyTorch file (.pth, .pt, .th; a "
+          "state_dict or a checkpoint with one); .txt or .net the net text of a model or of a net "
+          "of the zoo. Nothing in a PyTorch file is executed.",
+      .examples = "lenslet convert checkpoint.pth weights.safetensors\n"
+                  "lenslet convert runs/fashion/model.safetensors net.txt\n"
+                  "lenslet convert lenet5 my-net.txt --input 3x32x32 --classes 5",
+      .fewest = 2,
+      .most = 2,
+      .groups = { inspect_options },
+      .run = run_convert },
+    { .name = "compare",
+      .arguments = "A [B] --input X.npy [options]",
+      .what = "find the first layer at which two models part",
+      .more = "A and B are models; without B the second is --net NAME --weights FILE. Nodes are "
+              "matched by name, in the order of A. Status 0: all values agree; 1: they part.",
+      .examples = "lenslet compare a.safetensors b.safetensors --input x.npy\n"
+                  "lenslet compare a.safetensors --net lenet5 --weights w.pth -i x.npy\n"
+                  "lenslet compare a.safetensors b.safetensors -i x.npy --tolerance 0 --json",
+      .fewest = 1,
+      .most = 2,
+      .groups = { compare_options },
+      .run = run_compare },
     { .name = "bench",
       .arguments = "NAME|FILE [options]",
       .what = "time a network",

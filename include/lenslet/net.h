@@ -153,6 +153,15 @@ LENS_API lens_node *lens_reshape(lens_node *x, const char *name, int c, int h,
 LENS_API lens_node *lens_add(lens_node *a, lens_node *b, const char *name); /* equal shapes */
 LENS_API lens_node *lens_concat(lens_node *const *x, int count, const char *name); /* channels */
 
+/* A shortcut without parameters (He 2015, option A): y[n, before + c, i, j] = x[n, c, i*sh, j*sw] with
+ * before = floor((out-C)/2), all other channels 0; (N,C,H,W) -> (N,out,ceil(H/sh),ceil(W/sw)), also on
+ * (N,C,L). LENS_BAD_ARG: out below C. */
+typedef struct lens_shortcut_opts {
+    int out;          /* 0 = C */
+    lens_size stride; /* 0 = 1 */
+} lens_shortcut_opts;
+LENS_API lens_node *lens_shortcut(lens_node *x, const char *name, lens_shortcut_opts);
+
 /* Training: y = x/(1-rate) with probability 1-rate, else 0; otherwise y = x. 0 < rate < 1. */
 LENS_API lens_node *lens_dropout(lens_node *x, const char *name, float rate);
 
@@ -163,6 +172,17 @@ typedef struct lens_batchnorm_opts {
     float eps, momentum;
 } lens_batchnorm_opts;
 LENS_API lens_node *lens_batchnorm(lens_node *x, const char *name, lens_batchnorm_opts);
+
+/* Local response normalisation across channels (Krizhevsky 2012): y[c] = x[c] / (k + a*S)^beta, S the
+ * sum of x[j]^2 over the channels j = c - floor(n/2) .. c + floor((n-1)/2) that exist, at each position.
+ * a = alpha/n as in PyTorch and Caffe; with `undivided` a = alpha as in the paper. The paper's numbers
+ * are n 5, alpha 1e-4, beta 0.75, k 2. Any rank. LENS_BAD_ARG: n below 1, another number negative. */
+typedef struct lens_lrn_opts {
+    int n;                /* required */
+    float alpha, beta, k; /* 0 = 1e-4, 0.75, 1 */
+    bool undivided;
+} lens_lrn_opts;
+LENS_API lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts);
 
 /* Over the features of each sample (channels at each position for pictures). A classifier normally
  * ends with logits: cross entropy and predict apply the softmax themselves. */
@@ -230,6 +250,8 @@ LENS_API lens_status lens_net_parse(lens_ctx *, lens_net **out, const char *text
                                     const char *where);
 /* The text of a finished net; free with lens_free. */
 LENS_API lens_status lens_net_text(const lens_net *, char **text);
+/* The same into a file, atomically. LENS_IO, LENS_NOMEM. */
+LENS_API lens_status lens_net_save_text(const lens_net *, const char *path);
 
 /* Free words that travel with a model: "classes" (one name a line), "mean", "std" (comma-separated,
  * per channel, of pixels in 0..1), "command", "data", "licence". Copied. NULL value removes. */
@@ -240,9 +262,28 @@ LENS_API const char *lens_net_meta(const lens_net *, const char *key); /* NULL: 
  * Loading gives a finished net. LENS_BAD_FILE names file, offset or tensor, and cause. */
 LENS_API lens_status lens_net_save(const lens_net *, const char *path);
 LENS_API lens_status lens_net_load(lens_ctx *, lens_net **out, const char *path);
-/* Weights alone into a finished net, strictly: every missing, unexpected or mismatched tensor is
- * listed in the message and nothing is changed. */
+/* Weights alone into a finished net, from .safetensors or from what torch.save writes (.pth, .pt,
+ * .th; both its forms; a state_dict or a checkpoint with one): the content decides, not the ending.
+ * Strictly: every missing, unexpected or mismatched tensor is listed in the message and nothing is
+ * changed. "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
+ * executed; one that asks for a Python name which no tensor needs is refused with that name. */
 LENS_API lens_status lens_net_load_weights(lens_net *, const char *path);
+
+typedef struct lens_weights_opts {
+    bool partial;      /* load what fits; LENS_BAD_FILE only if nothing does */
+    bool replace_head; /* the parameters that make the classes keep their values if the file has
+                          another number of classes */
+} lens_weights_opts;
+
+/* The same; opts NULL: all strict. *left_out (may be NULL itself): NULL if all was loaded, else a line
+ * that lists what was not and why; free with lens_free. What is not loaded keeps its values: call
+ * lens_init before. */
+LENS_API lens_status lens_net_load_weights_with(lens_net *, const char *path,
+                                                const lens_weights_opts *opts, char **left_out);
+
+/* Any file of tensors that can be loaded -> .safetensors, with the same names, types and (from
+ * safetensors) words; strides become row-major. The prefix "module." of all names is taken off. */
+LENS_API lens_status lens_weights_convert(lens_ctx *, const char *in, const char *out);
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
