@@ -7,8 +7,14 @@
 #include <string.h>
 
 #define NETS                                                                                       \
-    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape course-both "      \
-    "course-mnist course-fashion course-cifar"
+    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape "                  \
+    "course-both course-mnist course-fashion course-cifar alexnet alexnet-2012 zfnet zfnet-b "     \
+    "vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg16-c vgg19 vgg19_bn googlenet "               \
+    "googlenet-v1 resnet18 resnet34 resnet34-a resnet34-c resnet50 resnet101 resnet152 "           \
+    "resnet50-v1 resnet101-v1 resnet152-v1 resnet20 resnet20-b resnet32 resnet44 "                 \
+    "resnet56 resnet110 resnet1202 resnet18-cifar densenet121 densenet161 densenet169 "            \
+    "densenet201 densenet264 densenet-40-12 densenet-100-12 densenet-bc-100-12 "                   \
+    "densenet-bc-250-24 densenet-bc-190-40 squeezenet1_0 squeezenet1_1"
 #define SETS "shapes shapes:shape shapes:both fashion-mnist mnist cifar10 cifar100"
 #define MANY 2147483647.0
 
@@ -397,6 +403,116 @@ static const option plot_options[] = {
     { 0 },
 };
 
+static const option filter_options[] = {
+    { .name = "kernel",
+      .letter = 'k',
+      .type = TEXT,
+      .value = "KERNEL",
+      .many = true,
+      .help = "a name (lenslet kernel list; also sobel-magnitude, sobel-angle), rows of numbers "
+              "\"0 -1 0/-1 5 -1/0 -1 0\" or a file of them; several are applied in turn" },
+    { .name = "all", .help = "the nine kernels of the course as one figure (.svg or .png)" },
+    { .name = "out",
+      .letter = 'o',
+      .type = TEXT,
+      .value = "FILE",
+      .help = "the picture, .png, .pgm or .ppm; or .npy for the numbers as they are" },
+    { .name = "pad",
+      .type = WORD,
+      .value = "MODE",
+      .words = "valid zero replicate reflect",
+      .fallback = "reflect; valid with --all",
+      .help = "what lies outside the picture; valid: nothing, the result shrinks" },
+    { .name = "stride",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 65536,
+      .fallback = "1",
+      .help = "step between results" },
+    { .name = "dilation",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 65536,
+      .fallback = "1",
+      .help = "distance between the pixels a kernel looks at" },
+    { .name = "flip", .help = "true convolution: the kernel turned by 180 degrees" },
+    { .name = "sum", .help = "add the channels up, as a layer does" },
+    { .name = "signed", .help = "show 0 as mid grey, the largest magnitude as black or white" },
+    { .name = "abs", .help = "show magnitudes" },
+    { .name = "clip", .help = "show values as brightness, cut off at black and white" },
+    { 0 },
+};
+
+static const option kernel_options[] = {
+    { .name = "out",
+      .letter = 'o',
+      .type = TEXT,
+      .value = "PATH",
+      .help = "show, match: a figure (.svg or .png); learn: a folder" },
+    { .name = "image",
+      .type = TEXT,
+      .value = "IMAGE",
+      .fallback = "s80",
+      .help = "learn: the picture; s80 is a built-in ring with a cross" },
+    { .name = "target",
+      .type = TEXT,
+      .value = "KERNEL",
+      .fallback = "horizontal-edge",
+      .help = "learn: the kernel to be found again from what it makes of the picture" },
+    { .name = "rate",
+      .type = REAL,
+      .value = "X",
+      .low = 1e-12,
+      .high = 1e12,
+      .fallback = "0.5",
+      .help = "learn: step size; above 2/lambda_max the descent diverges" },
+    { .name = "steps",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1000000,
+      .fallback = "10000",
+      .help = "learn: most steps" },
+    { .name = "tolerance",
+      .type = REAL,
+      .value = "X",
+      .low = 1e-300,
+      .high = 1e300,
+      .fallback = "1e-7",
+      .help = "learn: stop below this loss" },
+    { .name = "trials",
+      .type = WHOLE,
+      .value = "N",
+      .low = 0,
+      .high = 10000000,
+      .fallback = "as many as descent took steps",
+      .help = "learn: kernels that random search, the baseline, may try" },
+    { .name = "method",
+      .type = WORD,
+      .value = "NAME",
+      .words = "sse mse rmse raw cosine zncc",
+      .fallback = "zncc",
+      .help = "match: how a window is compared with the template" },
+    { .name = "threshold",
+      .type = REAL,
+      .value = "X",
+      .low = -1,
+      .high = 1e6,
+      .fallback = "0.95 for cosine and zncc, 0.1 for the others",
+      .help = "match: least similarity, or largest RMSE as a share of the template's RMS" },
+    { 0 },
+};
+
+static const topic kernel_topics[] = {
+    { "list", "", "the kernels that have a name" },
+    { "show", "KERNEL", "its numbers, gain, response to frequencies; a figure with -o" },
+    { "learn", "", "find a kernel again by gradient descent" },
+    { "match", "IMAGE TEMPLATE", "search a small picture in a large one" },
+    { 0 },
+};
+
 static const option help_options[] = {
     { .name = "man", .help = "print the manual page (roff)" },
     { .name = "completion",
@@ -543,6 +659,34 @@ const verb verbs[] = {
       .most = 1,
       .groups = { plot_options, model_options, data_options, split_options },
       .run = run_plot },
+    { .name = "filter",
+      .arguments = "IMAGE --kernel KERNEL -o FILE [options]",
+      .what = "apply kernels to a picture",
+      .more = "Kernels are applied as layers apply them, by cross-correlation, to each channel of "
+              "the picture (values 0 to 255). IMAGE may be s80, a built-in picture of 0 and 1. "
+              "Without --signed, --abs or --clip, kernels whose gain is 0 are shown signed, others "
+              "clipped; the numbers themselves are never clipped.",
+      .examples = "lenslet filter photo.jpg --kernel sobel-x -o edges.png\n"
+                  "lenslet filter photo.jpg --all -o nine.png\n"
+                  "lenslet filter photo.jpg -k gaussian:2 -k laplacian-4 --abs -o lines.png\n"
+                  "lenslet filter s80 -k \"0 -1 0/-1 5 -1/0 -1 0\" --pad valid -o sharp.npy",
+      .fewest = 1,
+      .most = 1,
+      .groups = { filter_options },
+      .run = run_filter },
+    { .name = "kernel",
+      .arguments = "TOPIC [options]",
+      .what = "list and show kernels, learn one from a picture, search a template",
+      .more = "learn writes loss.csv, learned.png and loss.png into the folder of --out. match "
+              "answers found, absent, or ambiguous when places tie.",
+      .examples = "lenslet kernel list\n"
+                  "lenslet kernel show gaussian:1.4 -o gaussian.svg\n"
+                  "lenslet kernel learn --target sobel-x --out learned\n"
+                  "lenslet kernel match street.png sign.png -o where.png",
+      .topics = kernel_topics,
+      .most = 2,
+      .groups = { kernel_options },
+      .run = run_kernel },
     { .name = "help",
       .arguments = "[VERB] [options]",
       .what = "help on a verb, the manual page, shell completion",

@@ -153,6 +153,15 @@ LENS_API lens_node *lens_reshape(lens_node *x, const char *name, int c, int h,
 LENS_API lens_node *lens_add(lens_node *a, lens_node *b, const char *name); /* equal shapes */
 LENS_API lens_node *lens_concat(lens_node *const *x, int count, const char *name); /* channels */
 
+/* A shortcut without parameters (He 2015, option A): y[n, before + c, i, j] = x[n, c, i*sh, j*sw] with
+ * before = floor((out-C)/2), all other channels 0; (N,C,H,W) -> (N,out,ceil(H/sh),ceil(W/sw)), also on
+ * (N,C,L). LENS_BAD_ARG: out below C. */
+typedef struct lens_shortcut_opts {
+    int out;          /* 0 = C */
+    lens_size stride; /* 0 = 1 */
+} lens_shortcut_opts;
+LENS_API lens_node *lens_shortcut(lens_node *x, const char *name, lens_shortcut_opts);
+
 /* Training: y = x/(1-rate) with probability 1-rate, else 0; otherwise y = x. 0 < rate < 1. */
 LENS_API lens_node *lens_dropout(lens_node *x, const char *name, float rate);
 
@@ -163,6 +172,17 @@ typedef struct lens_batchnorm_opts {
     float eps, momentum;
 } lens_batchnorm_opts;
 LENS_API lens_node *lens_batchnorm(lens_node *x, const char *name, lens_batchnorm_opts);
+
+/* Local response normalisation across channels (Krizhevsky 2012): y[c] = x[c] / (k + a*S)^beta, S the
+ * sum of x[j]^2 over the channels j = c - floor(n/2) .. c + floor((n-1)/2) that exist, at each position.
+ * a = alpha/n as in PyTorch and Caffe; with `undivided` a = alpha as in the paper. The paper's numbers
+ * are n 5, alpha 1e-4, beta 0.75, k 2. Any rank. LENS_BAD_ARG: n below 1, another number negative. */
+typedef struct lens_lrn_opts {
+    int n;                /* required */
+    float alpha, beta, k; /* 0 = 1e-4, 0.75, 1 */
+    bool undivided;
+} lens_lrn_opts;
+LENS_API lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts);
 
 /* Over the features of each sample (channels at each position for pictures). A classifier normally
  * ends with logits: cross entropy and predict apply the softmax themselves. */
