@@ -17,8 +17,8 @@ bool has_ending(const char *text, const char *end) {
 }
 
 bool names_tensors(const char *path) {
-    return has_ending(path, ".safetensors") || has_ending(path, ".pth") || has_ending(path, ".pt") ||
-           has_ending(path, ".th");
+    return has_ending(path, ".safetensors") || has_ending(path, ".pth") ||
+           has_ending(path, ".pt") || has_ending(path, ".th");
 }
 
 /* A word that can only be meant as a path. */
