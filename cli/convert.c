@@ -15,7 +15,7 @@ static int converted(cli *c, const char *in, lens_status status) {
 }
 
 static int write_tensors(cli *c, const char *in, const char *out) {
-    if (lens_zoo_find(in) || ends_with(in, ".txt") || ends_with(in, ".net"))
+    if (lens_zoo_find(in) || has_ending(in, ".txt") || has_ending(in, ".net"))
         return fail(c, EXIT_USAGE, "%s is a net without weights, but %s is to hold weights", in,
                     out);
     return converted(c, in, lens_weights_convert(c->ctx, in, out));
@@ -44,7 +44,7 @@ static const struct {
 int run_convert(cli *c) {
     const char *in = c->operand[0], *out = c->operand[1];
     size_t count = sizeof formats / sizeof *formats, k = 0;
-    while (k < count && !ends_with(out, formats[k].ending)) k++;
+    while (k < count && !has_ending(out, formats[k].ending)) k++;
     if (k == count)
         return fail(c, EXIT_USAGE,
                     "%s: the ending names no format that can be written: "

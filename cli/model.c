@@ -11,14 +11,14 @@
 
 enum { MAX_NET_TEXT = 1 << 20 }; /* a DenseNet-264 is 40 KiB */
 
-bool ends_with(const char *text, const char *end) {
+bool has_ending(const char *text, const char *end) {
     size_t length = strlen(text), tail = strlen(end);
     return length >= tail && !strcmp(text + length - tail, end);
 }
 
 bool names_tensors(const char *path) {
-    return ends_with(path, ".safetensors") || ends_with(path, ".pth") || ends_with(path, ".pt") ||
-           ends_with(path, ".th");
+    return has_ending(path, ".safetensors") || has_ending(path, ".pth") ||
+           has_ending(path, ".pt") || has_ending(path, ".th");
 }
 
 /* A word that can only be meant as a path. */
