@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 int open_numbers(cli *c, numbers *p, const char *path, int channels) {
@@ -243,11 +242,6 @@ static int filter_once(cli *c, numbers *p, const char *text, double *gain) {
     free(p->data);
     *p = (numbers){ y, opts.sum ? 1 : p->c, h, w, p->white };
     return EXIT_DONE;
-}
-
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcasecmp(text + n - m, end);
 }
 
 /* y -> 0..255: v*255/white cut (clip, abs), or 128 +- 127 at +-limit (signed). */
