@@ -7,13 +7,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 enum { MAX_NET_TEXT = 1 << 20 }; /* a DenseNet-264 is 40 KiB */
 
 bool has_ending(const char *text, const char *end) {
     size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && !strcmp(text + length - tail, end);
+    return length >= tail && !strcasecmp(text + length - tail, end);
 }
 
 bool names_tensors(const char *path) {
