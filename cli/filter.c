@@ -270,9 +270,9 @@ static int write_result(cli *c, const numbers *p, double gain, const char *out) 
     bool is_signed = has(c, "signed") || (!chosen && fabs(gain) < 0.5 && s.min < 0);
     double limit = fmax(fabs(s.min), fabs(s.max));
     const char *display = has_ending(out, ".npy") ? "numbers"
-                          : is_signed            ? "signed"
-                          : has(c, "abs")        ? "abs"
-                                                 : "clip";
+                          : is_signed             ? "signed"
+                          : has(c, "abs")         ? "abs"
+                                                  : "clip";
     long long cut = 0;
     lens_status status;
     if (has_ending(out, ".npy")) {
