@@ -97,7 +97,7 @@ int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
             return EXIT_DONE;
         }
     }
-    if (ends_with(what, ".safetensors")) {
+    if (ends_with(what, ".safetensors") || ends_with(what, ".onnx")) {
         status = lens_net_load(c->ctx, &m->net, what);
         m->trained = true;
     } else {

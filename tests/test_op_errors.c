@@ -124,7 +124,7 @@ static void table(void **state) {
             assert_true(strlen(o->what) > 5);
         }
     }
-    assert_int_equal(count, 27);
+    assert_int_equal(count, 29);
     assert_null(op_find("convolution"));
 }
 

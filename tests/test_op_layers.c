@@ -20,6 +20,8 @@ static void pool(void **state) { (void)state, engine(REF_MAXPOOL, REF_ADAPTIVE_M
 static void act(void **state) { (void)state, engine(REF_RELU, REF_SIGMOID); }
 static void rbf(void **state) { (void)state, engine(REF_RBF, REF_RBF); }
 static void batchnorm(void **state) { (void)state, engine(REF_BATCHNORM, REF_BATCHNORM_FROZEN); }
+static void lrn(void **state) { (void)state, engine(REF_LRN, REF_LRN); }
+static void shortcut(void **state) { (void)state, engine(REF_SHORTCUT, REF_SHORTCUT); }
 static void softmax(void **state) { (void)state, engine(REF_SOFTMAX, REF_SOFTMAX); }
 
 /* Sizes that give every thread work. */
@@ -113,6 +115,25 @@ static void large(void **state) {
         { .what = "batch norm of features, large",
           .ref = { .kind = REF_BATCHNORM, .n = 64, .c = 130, .h = 1, .w = 1, .eps = 1e-3 },
           .features = true },
+        { .what = "lrn, large",
+          .ref = { .kind = REF_LRN,
+                   .n = 4,
+                   .c = 40,
+                   .h = 27,
+                   .w = 27,
+                   .window = 5,
+                   .alpha = 1,
+                   .beta = 0.75,
+                   .k = 2 } },
+        { .what = "shortcut, large",
+          .ref = { .kind = REF_SHORTCUT,
+                   .n = 16,
+                   .c = 16,
+                   .h = 33,
+                   .w = 31,
+                   .out = 32,
+                   .sh = 2,
+                   .sw = 2 } },
         { .what = "softmax, large",
           .ref = { .kind = REF_SOFTMAX, .n = 64, .c = 130, .h = 1, .w = 1 },
           .features = true },
@@ -134,6 +155,8 @@ int main(void) {
         T("[I15] activations against the oracle", act),
         T("[I15] radial basis outputs against the oracle", rbf),
         T("[I15][J20] batch norm, 1-D, 2-D and of features, against the oracle", batchnorm),
+        T("[I15][G22] local response normalisation against the oracle", lrn),
+        T("[I15] shortcut without parameters against the oracle", shortcut),
         T("[I15] softmax against the oracle", softmax),
         T("[I15] large layers: same bits with 1 and 3 threads", large),
     };

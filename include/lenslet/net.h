@@ -153,6 +153,15 @@ LENS_API lens_node *lens_reshape(lens_node *x, const char *name, int c, int h,
 LENS_API lens_node *lens_add(lens_node *a, lens_node *b, const char *name); /* equal shapes */
 LENS_API lens_node *lens_concat(lens_node *const *x, int count, const char *name); /* channels */
 
+/* A shortcut without parameters (He 2015, option A): y[n, before + c, i, j] = x[n, c, i*sh, j*sw] with
+ * before = floor((out-C)/2), all other channels 0; (N,C,H,W) -> (N,out,ceil(H/sh),ceil(W/sw)), also on
+ * (N,C,L). LENS_BAD_ARG: out below C. */
+typedef struct lens_shortcut_opts {
+    int out;          /* 0 = C */
+    lens_size stride; /* 0 = 1 */
+} lens_shortcut_opts;
+LENS_API lens_node *lens_shortcut(lens_node *x, const char *name, lens_shortcut_opts);
+
 /* Training: y = x/(1-rate) with probability 1-rate, else 0; otherwise y = x. 0 < rate < 1. */
 LENS_API lens_node *lens_dropout(lens_node *x, const char *name, float rate);
 
@@ -163,6 +172,17 @@ typedef struct lens_batchnorm_opts {
     float eps, momentum;
 } lens_batchnorm_opts;
 LENS_API lens_node *lens_batchnorm(lens_node *x, const char *name, lens_batchnorm_opts);
+
+/* Local response normalisation across channels (Krizhevsky 2012): y[c] = x[c] / (k + a*S)^beta, S the
+ * sum of x[j]^2 over the channels j = c - floor(n/2) .. c + floor((n-1)/2) that exist, at each position.
+ * a = alpha/n as in PyTorch and Caffe; with `undivided` a = alpha as in the paper. The paper's numbers
+ * are n 5, alpha 1e-4, beta 0.75, k 2. Any rank. LENS_BAD_ARG: n below 1, another number negative. */
+typedef struct lens_lrn_opts {
+    int n;                /* required */
+    float alpha, beta, k; /* 0 = 1e-4, 0.75, 1 */
+    bool undivided;
+} lens_lrn_opts;
+LENS_API lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts);
 
 /* Over the features of each sample (channels at each position for pictures). A classifier normally
  * ends with logits: cross entropy and predict apply the softmax themselves. */
@@ -240,6 +260,15 @@ LENS_API const char *lens_net_meta(const lens_net *, const char *key); /* NULL: 
  * Loading gives a finished net. LENS_BAD_FILE names file, offset or tensor, and cause. */
 LENS_API lens_status lens_net_save(const lens_net *, const char *path);
 LENS_API lens_status lens_net_load(lens_ctx *, lens_net **out, const char *path);
+
+/* ONNX. lens_net_load takes a .onnx file, too (by its content): opsets 7 to 23, operators as in
+ * docs/onnx.md, one float input (N,C,H,W), (N,C,L) or (N,F) with a free or fixed N, which becomes the
+ * batch; features (N,F) enter as (N,F,1,1). A weight "conv1.weight" names its node conv1; metadata_props
+ * become the words above. LENS_UNSUPPORTED names the operator, node and opset before anything is built.
+ *
+ * Export writes opset 13 with the words above as metadata_props, atomically. LENS_UNSUPPORTED names the
+ * node that ONNX has no operator for (rbf, scaled_tanh, ...) before anything is written. */
+LENS_API lens_status lens_net_export_onnx(const lens_net *, const char *path);
 /* Weights alone into a finished net, strictly: every missing, unexpected or mismatched tensor is
  * listed in the message and nothing is changed. */
 LENS_API lens_status lens_net_load_weights(lens_net *, const char *path);

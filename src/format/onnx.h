@@ -115,11 +115,11 @@ void onnx_floats(const onnx_tensor *t, float *out);
 void onnx_ints(const onnx_tensor *t, int64_t *out);
 bool onnx_is_real(const onnx_tensor *t); /* float16 to float64 */
 
-               /* The attribute, or NULL. */
-               const onnx_attr *onnx_attribute(const onnx_node *, const char *name);
+/* The attribute, or NULL. */
+const onnx_attr *onnx_attribute(const onnx_node *, const char *name);
 
-               /* Writes the file; tensors need `raw`. The old file stays until the new one is complete.
+/* Writes the file; tensors need `raw`. The old file stays until the new one is complete.
  * LENS_UNSUPPORTED: 2 GiB or more, which a protobuf message cannot hold; LENS_IO; LENS_NOMEM. */
-               lens_status onnx_write(lens_ctx *, const char *path, const onnx_model *);
+lens_status onnx_write(lens_ctx *, const char *path, const onnx_model *);
 
 #endif

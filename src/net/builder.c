@@ -354,12 +354,20 @@ lens_node *lens_concat(lens_node *const *x, int count, const char *name) {
     return x && count > 0 && x[0] ? add_named(x[0]->net, "concat", name, NULL, x, count) : NULL;
 }
 
+lens_node *lens_shortcut(lens_node *x, const char *name, lens_shortcut_opts opts) {
+    return add_one(x, "shortcut", name, &opts);
+}
+
 lens_node *lens_dropout(lens_node *x, const char *name, float rate) {
     return add_one(x, "dropout", name, &(lens_dropout_opts){ rate });
 }
 
 lens_node *lens_batchnorm(lens_node *x, const char *name, lens_batchnorm_opts opts) {
     return add_one(x, "batchnorm", name, &opts);
+}
+
+lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts opts) {
+    return add_one(x, "lrn", name, &opts);
 }
 
 lens_node *lens_softmax(lens_node *x, const char *name) {

@@ -96,6 +96,11 @@ bool ref_plan(ref_op *op) {
         for (int i = 0; i < 4; i++) add_param(op, (size_t)op->c, i < 2);
         op->oh = op->h, op->ow = op->w;
         break;
+    case REF_SHORTCUT:
+        op->oc = maps;
+        op->oh = count_windows(op->h, 1, op->sh, 1, 0, 0);
+        op->ow = count_windows(op->w, 1, op->sw, 1, 0, 0);
+        break;
     case REF_ADAPTIVE_AVG:
     case REF_ADAPTIVE_MAX: break;
     default: op->oh = op->h, op->ow = op->w;
@@ -526,6 +531,80 @@ static void softmax_backward(const ref_op *op, const double *x, params p, const 
     free(y);
 }
 
+/* ---- local response normalisation ------------------------------------------------------------- */
+
+/* Is channel j one of the n around channel i? For even n there is one more before than behind. */
+static bool near(const ref_op *op, int i, int j) {
+    return 2 * (i - j) <= op->window && 2 * (j - i) <= op->window - 1;
+}
+
+static double lrn_scale(const ref_op *op, const double *x, int n, int i, int r, int k) {
+    double sum = 0;
+    for (int j = 0; j < op->c; j++)
+        if (near(op, i, j)) sum += pow(x[at_x(op, n, j, r, k)], 2);
+    return op->k + op->alpha * sum / (op->undivided ? 1 : op->window);
+}
+
+static void lrn_forward(const ref_op *op, const double *x, params p, double *y) {
+    (void)p;
+    for (int n = 0; n < op->n; n++)
+        for (int c = 0; c < op->c; c++)
+            for (int r = 0; r < op->h; r++)
+                for (int k = 0; k < op->w; k++)
+                    y[at_x(op, n, c, r, k)] =
+                        x[at_x(op, n, c, r, k)] / pow(lrn_scale(op, x, n, c, r, k), op->beta);
+}
+
+/* dy[i]/dx[j] = [i==j]*s[i]^-beta - beta*x[i]*s[i]^(-beta-1) * 2*a*x[j] for j near i. */
+static void lrn_backward(const ref_op *op, const double *x, params p, const double *dy, double *dx,
+                         double *const *dp) {
+    (void)p, (void)dp;
+    double a = op->alpha / (op->undivided ? 1 : op->window);
+    for (int n = 0; n < op->n; n++)
+        for (int r = 0; r < op->h; r++)
+            for (int k = 0; k < op->w; k++)
+                for (int i = 0; i < op->c; i++) {
+                    size_t from = at_x(op, n, i, r, k);
+                    double s = lrn_scale(op, x, n, i, r, k);
+                    dx[from] += dy[from] * pow(s, -op->beta);
+                    for (int j = 0; j < op->c; j++)
+                        if (near(op, i, j))
+                            dx[at_x(op, n, j, r, k)] -= dy[from] * op->beta * x[from] *
+                                                        pow(s, -op->beta - 1) * 2 * a *
+                                                        x[at_x(op, n, j, r, k)];
+                }
+}
+
+/* ---- shortcut without parameters -------------------------------------------------------------- */
+
+/* Every cell of x that y holds, copied forward (x to y) or back. */
+static void shortcut(const ref_op *op, const double *from, double *to, bool forward) {
+    int before = (op->oc - op->c) / 2;
+    for (int n = 0; n < op->n; n++)
+        for (int c = 0; c < op->c; c++)
+            for (int i = 0; i < op->oh; i++)
+                for (int j = 0; j < op->ow; j++) {
+                    size_t x = at_x(op, n, c, i * op->sh, j * op->sw);
+                    size_t y = at_y(op, n, before + c, i, j);
+                    if (forward)
+                        to[y] = from[x];
+                    else
+                        to[x] = from[y];
+                }
+}
+
+static void shortcut_forward(const ref_op *op, const double *x, params p, double *y) {
+    (void)p;
+    memset(y, 0, op->y_count * sizeof *y);
+    shortcut(op, x, y, true);
+}
+
+static void shortcut_backward(const ref_op *op, const double *x, params p, const double *dy,
+                              double *dx, double *const *dp) {
+    (void)x, (void)p, (void)dp;
+    shortcut(op, dy, dx, false);
+}
+
 /* ---- by kind -------------------------------------------------------------------------------- */
 
 typedef struct passes {
@@ -553,6 +632,8 @@ static const passes table[REF_KINDS] = {
     [REF_BATCHNORM] = { norm_forward, norm_backward },
     [REF_BATCHNORM_FROZEN] = { norm_forward, norm_backward },
     [REF_SOFTMAX] = { softmax_forward, softmax_backward },
+    [REF_LRN] = { lrn_forward, lrn_backward },
+    [REF_SHORTCUT] = { shortcut_forward, shortcut_backward },
 };
 
 void ref_forward(const ref_op *op, const double *x, params p, double *y) {

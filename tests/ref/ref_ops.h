@@ -31,6 +31,8 @@ typedef enum ref_kind {
     REF_BATCHNORM,        /* statistics of the batch */
     REF_BATCHNORM_FROZEN, /* running statistics: param[2], param[3] */
     REF_SOFTMAX,
+    REF_LRN,
+    REF_SHORTCUT,
     REF_KINDS,
 } ref_kind;
 
@@ -49,6 +51,9 @@ typedef struct ref_op {
     bool ceil, exclude_pad;
     int oh, ow; /* result; given for adaptive pooling, else filled by ref_plan */
     double slope, eps;
+    int window; /* lrn: channels */
+    double alpha, beta, k;
+    bool undivided;
 
     /* Filled by ref_plan. */
     int oc; /* y (n,oc,oh,ow) */

@@ -287,7 +287,7 @@ static const double unit = 1.0 / 16777216;
 
 static bool is_linear(ref_kind k) {
     return k == REF_CONV || k == REF_CONV_TRANSPOSE || k == REF_DENSE || k == REF_AVGPOOL ||
-           k == REF_SUMPOOL || k == REF_SUBSAMPLE || k == REF_ADAPTIVE_AVG;
+           k == REF_SUMPOOL || k == REF_SUBSAMPLE || k == REF_ADAPTIVE_AVG || k == REF_SHORTCUT;
 }
 
 static bool is_max(ref_kind k) { return k == REF_MAXPOOL || k == REF_ADAPTIVE_MAX; }

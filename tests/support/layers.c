@@ -258,6 +258,28 @@ static layer list[] = {
     { .what = "batch norm of features, frozen",
       .ref = { .kind = REF_BATCHNORM_FROZEN, X(6, 5, 1, 1), .eps = 1e-3 },
       .features = true },
+    { .what = "lrn of 5 channels",
+      .ref = { .kind = REF_LRN,
+               X(2, 9, 3, 5),
+               .window = 5,
+               .alpha = 0.5,
+               .beta = 0.75,
+               .k = 2,
+               .undivided = true } },
+    { .what = "lrn of 4 channels, alpha divided",
+      .ref = { .kind = REF_LRN, X(2, 7, 4, 3), .window = 4, .alpha = 2, .beta = 0.5, .k = 1 } },
+    { .what = "lrn, more positions than a tile",
+      .ref = { .kind = REF_LRN, X(1, 3, 9, 15), .window = 3, .alpha = 1, .beta = 0.75, .k = 1 } },
+    { .what = "lrn of features, a window wider than they are",
+      .ref = { .kind = REF_LRN, X(3, 6, 1, 1), .window = 17, .alpha = 1, .beta = 1.25, .k = 0.5 },
+      .features = true },
+    { .what = "shortcut /2, twice the channels",
+      .ref = { .kind = REF_SHORTCUT, X(2, 4, 6, 8), .out = 8, S(2, 2) } },
+    { .what = "shortcut /3x2, an odd number of new channels",
+      .ref = { .kind = REF_SHORTCUT, X(3, 2, 8, 9), .out = 5, S(3, 2) } },
+    { .what = "shortcut of a sequence",
+      .ref = { .kind = REF_SHORTCUT, X(2, 3, 1, 7), .out = 3, S(1, 2) },
+      .sequence = true },
     { .what = "softmax", .ref = { .kind = REF_SOFTMAX, X(5, 11, 1, 1) }, .features = true },
     { .what = "softmax at each position", .ref = { .kind = REF_SOFTMAX, X(2, 5, 3, 7) } },
 };
@@ -347,6 +369,16 @@ lens_node *layer_build(lens_node *x, const layer *l) {
     case REF_BATCHNORM:
     case REF_BATCHNORM_FROZEN:
         return lens_batchnorm(x, name, (lens_batchnorm_opts){ .eps = (float)r->eps });
+    case REF_LRN:
+        return lens_lrn(x, name,
+                        (lens_lrn_opts){ .n = r->window,
+                                         .alpha = (float)r->alpha,
+                                         .beta = (float)r->beta,
+                                         .k = (float)r->k,
+                                         .undivided = r->undivided });
+    case REF_SHORTCUT:
+        return lens_shortcut(x, name,
+                             (lens_shortcut_opts){ .out = r->out, .stride = { r->sh, r->sw } });
     case REF_SOFTMAX: return lens_softmax(x, name);
     case REF_KINDS: break;
     }
