@@ -16,6 +16,7 @@ static void log_line(void *user, lens_log_level level, const char *text) {
 static int make_context(cli *c) {
     char why[256];
     lens_ctx_opts opts = { .threads = (int)whole_of(c, "threads", 0),
+                           .strict = has(c, "strict"),
                            .log = log_line,
                            .log_user = c };
     lens_status status = lens_ctx_new(&c->ctx, &opts, why);

@@ -27,6 +27,7 @@ const option common_options[] = {
       .high = 9e15,
       .fallback = "0",
       .help = "of everything random" },
+    { .name = "strict", .help = "only algorithms that form every product (no Winograd)" },
     { .name = "json", .help = "print one JSON object instead of text" },
     { .name = "quiet", .letter = 'q', .help = "no messages and no progress" },
     { .name = "verbose", .letter = 'v', .help = "say more" },

@@ -84,8 +84,7 @@ static void every_net_says_where_it_comes_from(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
-    T("every operator has formula, builder, both passes and a test",
-      every_operator_is_whole),
+    T("every operator has formula, builder, both passes and a test", every_operator_is_whole),
     T("every net of the zoo has a source and a test", every_net_says_where_it_comes_from),
 };
 

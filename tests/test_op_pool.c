@@ -88,6 +88,16 @@ static void max_back(void **state) {
     /* Ties go to the first cell in row-major order. */
     expect_back(lens_maxpool, 2, 4, "1 1 0 5/1 1 5 5", POOL(.kernel = { 2 }), "1 2",
                 "1 0 0 2/0 0 0 0");
+    /* Also in windows of any size. */
+    probe p = probe_start(1, 1, 1, 18, 18);
+    lens_node *wide = lens_maxpool(p.x, NULL, POOL(.kernel = { 17 }, .stride = { 1 }));
+    probe_finish(&p, lens_global_maxpool(wide, NULL));
+    float x[324] = { 0 };
+    x[20] = x[21] = x[200] = 1;
+    probe_run(&p, x);
+    const float *dx = probe_back_text(&p, "1");
+    for (int k = 0; k < 324; k++) assert_true(dx[k] == (k == 20));
+    probe_end(&p);
 }
 
 static void avg_back(void **state) {

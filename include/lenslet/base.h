@@ -12,6 +12,7 @@
 #ifndef LENSLET_BASE_H
 #define LENSLET_BASE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -71,6 +72,8 @@ typedef struct lens_ctx_opts {
     int threads;     /* 1..1024; 0 = $LENSLET_THREADS, else the CPUs this process may use
                           (affinity mask and cgroup quota) */
     const char *isa; /* "scalar", "avx2", "avx512": cap the level; NULL = $LENSLET_ISA, else best */
+    bool strict; /* only algorithms that form every product (no Winograd) for nets made with this
+                          context: a few times smaller rounding error, less speed */
     lens_alloc alloc; /* resize == NULL: malloc and free */
     lens_log_fn *log; /* NULL: silence */
     void *log_user;

@@ -58,6 +58,7 @@ lens_status ctx_side(lens_ctx *ctx, lens_ctx **out);
 struct pool;
 struct kern;
 struct pool *ctx_pool(lens_ctx *);             /* pool.h */
+bool ctx_strict(const lens_ctx *);             /* lens_ctx_opts.strict */
 const struct kern *ctx_kern(const lens_ctx *); /* kern/kern.h; never NULL */
 
 /* The two things a context asks of the room above it, which base must not include: kern/kern.h has

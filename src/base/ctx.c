@@ -192,6 +192,7 @@ lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256
     ctx->default_alloc = !opts->alloc.resize;
     ctx->log = opts->log;
     ctx->log_user = opts->log_user;
+    ctx->strict = opts->strict;
     ctx->kern = kern;
     lens_status status = pool_new(ctx, &ctx->pool, threads);
     if (status != LENS_OK) {
@@ -205,7 +206,9 @@ lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256
 
 lens_status ctx_side(lens_ctx *ctx, lens_ctx **out) {
     char why[256];
-    lens_ctx_opts opts = { .threads = 1, .isa = kern_name(ctx->kern), .alloc = ctx->alloc };
+    lens_ctx_opts opts = {
+        .threads = 1, .isa = kern_name(ctx->kern), .alloc = ctx->alloc, .strict = ctx->strict
+    };
     lens_status status = lens_ctx_new(out, &opts, why);
     return status == LENS_OK ? status : ctx_fail(ctx, status, "%s", why);
 }
@@ -222,4 +225,5 @@ const char *lens_ctx_isa(const lens_ctx *ctx) { return kern_name(ctx->kern); }
 struct pool *ctx_pool(lens_ctx *ctx) {
     return ctx->pool;
 }
+bool ctx_strict(const lens_ctx *ctx) { return ctx->strict; }
 const struct kern *ctx_kern(const lens_ctx *ctx) { return ctx->kern; }

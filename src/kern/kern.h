@@ -146,6 +146,26 @@ struct kern {
     void (*transpose)(int rows, int columns, const float *src, ptrdiff_t src_r, float *dst,
                       ptrdiff_t dst_c);
 
+    /* ---- Winograd F(4x4, 3x3): src/op/wino.c drives these, body/winograd.h has the matrices ---- */
+
+    /* Input transform of `count` tiles that lie next to each other: with d[r][s], 0 <= r, s < 6, the
+     * inputs of tile p, found at panel[(r%4*4 + s%4)*phase + (r/4)*pitch + s/4 + p],
+     *     v[(6*i + j)*v_point + p] = (B' d B)[i][j].
+     * Works on whole vectors: reads `panel` and writes v up to count rounded up to `lanes`. */
+    void (*wino_in)(const float *panel, ptrdiff_t phase, ptrdiff_t pitch, int count, float *v,
+                    ptrdiff_t v_point);
+    /* Output transform: y[(4*r + s)*y_phase + p] = act((A' m A)[r][s] + bias) with
+     * m[i][j] = m[(6*i + j)*m_point + p]; act as in tile_job. Whole vectors, as above. */
+    void (*wino_out)(const float *m, ptrdiff_t m_point, int count, float bias, act_kind act,
+                     float slope, float *y, ptrdiff_t y_phase);
+    /* Kernel transform of n 3x3 kernels: u[(6*i + j)*u_point + m] = (G k G')[i][j] with
+     * k[r][s] = g[(3*r + s)*n + m], or if `turn` that of the kernel rotated by 180 degrees. */
+    void (*wino_kernel)(int n, const float *g, bool turn, float *u, ptrdiff_t u_point);
+    /* dst[s*phase + t] = src[4*t + s] for t < n, s < 4. src may be read up to 4*lanes - 1 further. */
+    void (*split4)(int n, const float *src, float *dst, ptrdiff_t phase);
+    /* The way back: dst[4*t + s] = src[s*phase + t] for 4*t + s < n. Each phase has slack. */
+    void (*join4)(int n, const float *src, ptrdiff_t phase, float *dst);
+
     /* ---- element-wise ---- */
 
     void (*act)(act_kind, float slope, size_t n, const float *x, float *y); /* in place is fine */

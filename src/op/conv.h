@@ -1,11 +1,12 @@
-/* conv.h - what conv2d, conv1d and conv_transpose2d share: checks of options, and the
- * declaration of parameters.
+/* conv.h - what conv2d, conv1d and conv_transpose2d share: checks of options,
+ * declaration of parameters, and the choice of algorithm.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OP_CONV_H
 #define OP_CONV_H
 
 #include "op/corr.h"
+#include "op/wino.h"
 
 /* Effective padding on each side. */
 typedef struct conv_pads {
@@ -23,5 +24,25 @@ void conv_params(op_node *, int out, int in_per_group, int out_first, lens_size 
  * derived from them stay within 64 bits, panel offsets within 32. */
 enum { CONV_MAX = 1 << 16 };
 #define CONV_MAX_WEIGHTS ((int64_t)1 << 31)
+
+/* One pass of a convolution by the algorithm that suits it: Winograd (wino.h) or direct (corr.h). It
+ * depends on the shape and on the context's `strict` alone, so an algorithm, and with it every bit, is
+ * the same for any batch, thread count and session. `cache`: conv_pass_bytes, zeroed at first. */
+typedef struct conv_pass {
+    conv_shape s;
+    bool adjoint, winograd;
+} conv_pass;
+conv_pass conv_pass_of(const op_node *, const conv_shape *, bool adjoint);
+size_t conv_pass_bytes(const conv_pass *, const struct kern *);
+size_t conv_pass_thread_bytes(const conv_pass *, const struct kern *);
+void conv_pass_run(const conv_pass *, void *cache, bool repack, const float *w, const corr_io *);
+
+/* What training needs besides the forward pass. The cache of a session: forward | backward | tables. */
+void conv_plan(const op_node *, const conv_shape *, bool adjoint_forward, const struct kern *,
+               int batch, bool train, op_plan *);
+
+/* Forward of a layer whose forward pass is `adjoint` or not; backward of the same. y's maps: out_maps. */
+void conv_forward(const op_run *, const conv_shape *, bool adjoint);
+void conv_backward(const op_run *, const conv_shape *, bool adjoint);
 
 #endif

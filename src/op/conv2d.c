@@ -26,72 +26,6 @@ static const op_option options[] = {
     { 0 },
 };
 
-/* ---- Shared with conv_transpose2d ------------------------------------------------------------ */
-
-/* A size on one axis: given, or `fallback`; one-dimensional layers read .w, else .h, as their width. */
-static lens_size size_of(lens_size given, int fallback, bool one_d) {
-    if (one_d) return (lens_size){ 1, given.w ? given.w : given.h ? given.h : fallback };
-    return op_size(given, fallback);
-}
-
-lens_status conv_check(const op_node *d, lens_size *kernel, lens_size *stride, lens_size *dilation,
-                       int pad, const int pads[4], int *groups, int out, bool one_d) {
-    LENS_TRY(op_check_range(d, "out", out, 1, OP_MAX_DIM));
-    if (kernel->h == 0 && kernel->w == 0)
-        return ctx_fail(d->ctx, LENS_BAD_ARG, "%s: kernel is missing", d->name);
-    *kernel = size_of(*kernel, 1, one_d);
-    *stride = size_of(*stride, 1, one_d);
-    *dilation = size_of(*dilation, 1, one_d);
-    if (*groups == 0) *groups = 1;
-    const struct {
-        const char *key;
-        int value, low;
-    } checks[] = {
-        { "kernel height", kernel->h, 1 },
-        { "kernel width", kernel->w, 1 },
-        { "stride", stride->h, 1 },
-        { "stride", stride->w, 1 },
-        { "dilation", dilation->h, 1 },
-        { "dilation", dilation->w, 1 },
-        { "pad", pad, 0 },
-        { "pad", pads[0], 0 },
-        { "pad", pads[1], 0 },
-        { "pad", pads[2], 0 },
-        { "pad", pads[3], 0 },
-        { "groups", *groups, 1 },
-    };
-    for (size_t i = 0; i < LENS_COUNT(checks); i++)
-        LENS_TRY(op_check_range(d, checks[i].key, checks[i].value, checks[i].low, CONV_MAX));
-    int c = d->in[0].c;
-    if (c % *groups || out % *groups)
-        return ctx_fail(d->ctx, LENS_BAD_SHAPE,
-                        "%s: %d groups do not divide %d input channels and %d feature maps",
-                        d->name, *groups, c, out);
-    return LENS_OK;
-}
-
-void conv_params(op_node *d, int out, int in_per_group, int out_first, lens_size kernel, bool one_d,
-                 bool bias, int64_t weights) {
-    int kk = kernel.h * kernel.w;
-    op_param *w = &d->param[0];
-    *w = (op_param){ .suffix = "weight",
-                     .rank = one_d ? 3 : 4,
-                     .dim = { out_first, in_per_group, kernel.h, kernel.w },
-                     .count = (size_t)out_first * (size_t)in_per_group * (size_t)kk,
-                     .parameters = weights,
-                     .trainable = true,
-                     .fan_in = in_per_group * kk,
-                     .fan_out = out_first * kk };
-    if (one_d) w->dim[2] = kernel.w, w->dim[3] = 0;
-    d->param[1] = (op_param){ .suffix = "bias",
-                              .rank = 1,
-                              .dim = { out },
-                              .count = (size_t)out,
-                              .parameters = out,
-                              .trainable = true };
-    d->params = bias ? 2 : 1;
-}
-
 /* ---- Connection tables ----------------------------------------------------------------------- */
 
 /* LeCun 1998, table I: which maps of S2 each map of C3 reads. */
@@ -223,58 +157,24 @@ static lens_status infer(op_node *d) {
 
 /* ---- Session --------------------------------------------------------------------------------- */
 
-/* cache: forward pass, then (training) the adjoint pass. */
 static void plan(const op_node *d, const struct kern *kern, int threads, int batch, bool train,
                  op_plan *p) {
     conv_shape s = shape_of(d);
     (void)threads;
-    p->cache = corr_bytes(&s, false);
-    p->thread_scratch = corr_thread_bytes(&s, false, kern);
-    if (!train) return;
-    p->cache += corr_bytes(&s, true);
-    size_t adjoint = corr_thread_bytes(&s, true, kern),
-           weights = corr_weights_thread_bytes(&s, batch, kern);
-    if (adjoint > p->thread_scratch) p->thread_scratch = adjoint;
-    if (weights > p->thread_scratch) p->thread_scratch = weights;
-    p->scratch = corr_weights_bytes(&s, batch);
+    conv_plan(d, &s, false, kern, batch, train, p);
 }
 
 static void forward(const op_run *r) {
-    const op_node *d = r->node;
-    conv_shape s = shape_of(d);
-    corr *c = r->cache;
-    corr_build(c, &s, false, r->kern);
-    if (r->repack) corr_pack(c, r->kern, r->pool, r->param[0]);
-    bool fused = r->act == ACT_NONE || r->act == ACT_RELU || r->act == ACT_LEAKY;
-    corr_run(c, &(corr_io){ r->kern, r->pool, r->n, r->x[0], r->y,
-                            d->params == 2 ? r->param[1] : NULL, fused ? r->act : ACT_NONE,
-                            r->slope, r->thread_scratch, r->thread_stride });
-    if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
+    conv_shape s = shape_of(r->node);
+    conv_forward(r, &s, false);
 }
 
 static void backward(const op_run *r) {
-    const op_node *d = r->node;
-    const lens_conv2d_opts *o = d->opts;
-    conv_shape s = shape_of(d);
-    corr *forward_pass = r->cache, *adjoint = (corr *)((char *)r->cache + corr_bytes(&s, false));
-    if (r->dx[0]) {
-        corr_build(adjoint, &s, true, r->kern);
-        corr_pack(adjoint, r->kern, r->pool, r->param[0]);
-        corr_run(adjoint, &(corr_io){ .kern = r->kern,
-                                      .workers = r->pool,
-                                      .n = r->n,
-                                      .in = r->dy,
-                                      .out = r->dx[0],
-                                      .thread_scratch = r->thread_scratch,
-                                      .thread_stride = r->thread_stride });
-    }
-    if (r->dparam[0]) {
-        corr_weights(forward_pass, r->kern, r->pool, r->n, r->x[0], r->dy, r->dparam[0], r->scratch,
-                     r->thread_scratch, r->thread_stride);
-        if (o->table) table_apply(o->table, s.o, s.c, (size_t)(s.kh * s.kw), r->dparam[0]);
-    }
-    if (d->params == 2 && r->dparam[1])
-        corr_bias(r->kern, r->pool, r->n, s.o, (size_t)s.oh * (size_t)s.ow, r->dy, r->dparam[1]);
+    const lens_conv2d_opts *o = r->node->opts;
+    conv_shape s = shape_of(r->node);
+    conv_backward(r, &s, false);
+    if (r->dparam[0] && o->table)
+        table_apply(o->table, s.o, s.c, (size_t)(s.kh * s.kw), r->dparam[0]);
 }
 
 /* Absent connections have no weight, whatever an initialiser or a file wrote there. */

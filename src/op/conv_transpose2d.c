@@ -79,55 +79,21 @@ static lens_status infer(op_node *d) {
     return LENS_OK;
 }
 
-/* cache: the adjoint pass (this layer's forward), then the forward pass (training). */
 static void plan(const op_node *d, const struct kern *kern, int threads, int batch, bool train,
                  op_plan *p) {
     conv_shape s = shape_of(d);
     (void)threads;
-    p->cache = corr_bytes(&s, true);
-    p->thread_scratch = corr_thread_bytes(&s, true, kern);
-    if (!train) return;
-    p->cache += corr_bytes(&s, false);
-    size_t forward = corr_thread_bytes(&s, false, kern),
-           weights = corr_weights_thread_bytes(&s, batch, kern);
-    if (forward > p->thread_scratch) p->thread_scratch = forward;
-    if (weights > p->thread_scratch) p->thread_scratch = weights;
-    p->scratch = corr_weights_bytes(&s, batch);
+    conv_plan(d, &s, true, kern, batch, train, p);
 }
 
 static void forward(const op_run *r) {
-    const op_node *d = r->node;
-    conv_shape s = shape_of(d);
-    corr *c = r->cache;
-    corr_build(c, &s, true, r->kern);
-    if (r->repack) corr_pack(c, r->kern, r->pool, r->param[0]);
-    bool fused = r->act == ACT_NONE || r->act == ACT_RELU || r->act == ACT_LEAKY;
-    corr_run(c, &(corr_io){ r->kern, r->pool, r->n, r->x[0], r->y,
-                            d->params == 2 ? r->param[1] : NULL, fused ? r->act : ACT_NONE,
-                            r->slope, r->thread_scratch, r->thread_stride });
-    if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
+    conv_shape s = shape_of(r->node);
+    conv_forward(r, &s, true);
 }
 
 static void backward(const op_run *r) {
-    const op_node *d = r->node;
-    conv_shape s = shape_of(d);
-    corr *c = (corr *)((char *)r->cache + corr_bytes(&s, true));
-    corr_build(c, &s, false, r->kern);
-    if (r->dx[0]) {
-        corr_pack(c, r->kern, r->pool, r->param[0]);
-        corr_run(c, &(corr_io){ .kern = r->kern,
-                                .workers = r->pool,
-                                .n = r->n,
-                                .in = r->dy,
-                                .out = r->dx[0],
-                                .thread_scratch = r->thread_scratch,
-                                .thread_stride = r->thread_stride });
-    }
-    if (r->dparam[0]) /* the convolution's input is our dy, its output gradient our x */
-        corr_weights(c, r->kern, r->pool, r->n, r->dy, r->x[0], r->dparam[0], r->scratch,
-                     r->thread_scratch, r->thread_stride);
-    if (d->params == 2 && r->dparam[1])
-        corr_bias(r->kern, r->pool, r->n, s.c, (size_t)s.h * (size_t)s.w, r->dy, r->dparam[1]);
+    conv_shape s = shape_of(r->node);
+    conv_backward(r, &s, true);
 }
 
 const op_kind op_conv_transpose2d = {

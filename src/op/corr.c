@@ -150,6 +150,14 @@ size_t corr_bytes(const conv_shape *s, bool adjoint) {
     return corr_parts(&c, at);
 }
 
+size_t corr_table_bytes(const conv_shape *s, bool adjoint) {
+    corr c;
+    size_t at[4];
+    lay_out(&c, s, adjoint);
+    corr_parts(&c, at);
+    return at[3];
+}
+
 /* Tables of one walk: for each panel channel, its taps in the order of the weights. */
 static int add_walk(corr *c, corr_walk *walk, int phase_y, int phase_x, int first) {
     const conv_shape *s = &c->s;

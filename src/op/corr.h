@@ -64,6 +64,8 @@ typedef struct corr {
 } corr;
 
 size_t corr_bytes(const conv_shape *, bool adjoint);
+/* The same without packed weights: all that corr_weights needs. */
+size_t corr_table_bytes(const conv_shape *, bool adjoint);
 void corr_build(corr *, const conv_shape *, bool adjoint, const struct kern *);
 /* Per-thread scratch in bytes of a run, and of corr_weights. */
 size_t corr_thread_bytes(const conv_shape *, bool adjoint, const struct kern *);

@@ -204,7 +204,8 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
-    static const check_slot *const groups[] = { matrix_slots, array_slots, pool_slots, row_slots };
+    static const check_slot *const groups[] = { matrix_slots, array_slots, pool_slots, row_slots,
+                                                winograd_slots };
     const struct kern *level[4];
     const char *only_level = NULL, *only_slot = NULL;
     bool bench = false;

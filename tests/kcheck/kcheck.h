@@ -48,7 +48,7 @@ typedef struct check_slot {
     const char *name;
     void (*run)(check *);
 } check_slot;
-extern const check_slot matrix_slots[], array_slots[], pool_slots[], row_slots[];
+extern const check_slot matrix_slots[], array_slots[], pool_slots[], row_slots[], winograd_slots[];
 
 /* Rates of tile and dot at the layers of a file (bench/shapes); returns the exit status. */
 int bench_run(const struct kern *const *levels, int count, const char *const *files,

@@ -190,7 +190,7 @@ static layer list[] = {
     { .what = "maxpool 17x16: more than 256 cells",
       .ref = { .kind = REF_MAXPOOL, X(2, 2, 21, 19), K(17, 16), S(2, 3), PADS(3, 2, 1, 0) } },
     { .what = "maxpool 3 of a sequence",
-      .ref = { .kind = REF_MAXPOOL, X(2, 3, 1, 11), K(1, 3), S(1, 2), PADS(0, 1, 0, 0) },
+      .ref = { .kind = REF_MAXPOOL, X(2, 3, 1, 11), K(1, 3), S(1, 2), PADS(0, 1, 0, 1) },
       .sequence = true },
     { .what = "avgpool 2x2", .ref = { .kind = REF_AVGPOOL, X(2, 3, 6, 8), K(2, 2) } },
     { .what = "avgpool 3x3 /2 pad 1",

@@ -23,6 +23,7 @@
 #include "kern/body/sums.h"
 #include "kern/body/tile.h"
 #include "kern/body/transpose.h"
+#include "kern/body/winograd.h"
 
 const struct kern LEVEL_TABLE = {
     .name = LEVEL_NAME,
@@ -34,6 +35,11 @@ const struct kern LEVEL_TABLE = {
     .tile = tile,
     .dot = dot,
     .transpose = transpose,
+    .wino_in = wino_in,
+    .wino_out = wino_out,
+    .wino_kernel = wino_kernel,
+    .split4 = split4,
+    .join4 = join4,
     .act = act,
     .act_back = act_back,
     .add = add,

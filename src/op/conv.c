@@ -1,0 +1,151 @@
+/* conv.c - what the convolution layers share. See conv.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "op/conv.h"
+
+/* ---- Options --------------------------------------------------------------------------------- */
+
+/* A size on one axis: given, or `fallback`; one-dimensional layers read .w, else .h, as their width. */
+static lens_size size_of(lens_size given, int fallback, bool one_d) {
+    if (one_d) return (lens_size){ 1, given.w ? given.w : given.h ? given.h : fallback };
+    return op_size(given, fallback);
+}
+
+lens_status conv_check(const op_node *d, lens_size *kernel, lens_size *stride, lens_size *dilation,
+                       int pad, const int pads[4], int *groups, int out, bool one_d) {
+    LENS_TRY(op_check_range(d, "out", out, 1, OP_MAX_DIM));
+    if (kernel->h == 0 && kernel->w == 0)
+        return ctx_fail(d->ctx, LENS_BAD_ARG, "%s: kernel is missing", d->name);
+    *kernel = size_of(*kernel, 1, one_d);
+    *stride = size_of(*stride, 1, one_d);
+    *dilation = size_of(*dilation, 1, one_d);
+    if (*groups == 0) *groups = 1;
+    const struct {
+        const char *key;
+        int value, low;
+    } checks[] = {
+        { "kernel height", kernel->h, 1 },
+        { "kernel width", kernel->w, 1 },
+        { "stride", stride->h, 1 },
+        { "stride", stride->w, 1 },
+        { "dilation", dilation->h, 1 },
+        { "dilation", dilation->w, 1 },
+        { "pad", pad, 0 },
+        { "pad", pads[0], 0 },
+        { "pad", pads[1], 0 },
+        { "pad", pads[2], 0 },
+        { "pad", pads[3], 0 },
+        { "groups", *groups, 1 },
+    };
+    for (size_t i = 0; i < LENS_COUNT(checks); i++)
+        LENS_TRY(op_check_range(d, checks[i].key, checks[i].value, checks[i].low, CONV_MAX));
+    int c = d->in[0].c;
+    if (c % *groups || out % *groups)
+        return ctx_fail(d->ctx, LENS_BAD_SHAPE,
+                        "%s: %d groups do not divide %d input channels and %d feature maps",
+                        d->name, *groups, c, out);
+    return LENS_OK;
+}
+
+void conv_params(op_node *d, int out, int in_per_group, int out_first, lens_size kernel, bool one_d,
+                 bool bias, int64_t weights) {
+    int kk = kernel.h * kernel.w;
+    op_param *w = &d->param[0];
+    *w = (op_param){ .suffix = "weight",
+                     .rank = one_d ? 3 : 4,
+                     .dim = { out_first, in_per_group, kernel.h, kernel.w },
+                     .count = (size_t)out_first * (size_t)in_per_group * (size_t)kk,
+                     .parameters = weights,
+                     .trainable = true,
+                     .fan_in = in_per_group * kk,
+                     .fan_out = out_first * kk };
+    if (one_d) w->dim[2] = kernel.w, w->dim[3] = 0;
+    d->param[1] = (op_param){ .suffix = "bias",
+                              .rank = 1,
+                              .dim = { out },
+                              .count = (size_t)out,
+                              .parameters = out,
+                              .trainable = true };
+    d->params = bias ? 2 : 1;
+}
+
+/* ---- Algorithm ------------------------------------------------------------------------------- */
+
+conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint) {
+    return (conv_pass){ *s, adjoint, wino_suits(s, adjoint, ctx_strict(d->ctx)) };
+}
+
+size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
+    return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
+}
+
+size_t conv_pass_thread_bytes(const conv_pass *p, const struct kern *kern) {
+    return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern)
+                       : corr_thread_bytes(&p->s, p->adjoint, kern);
+}
+
+void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w,
+                   const corr_io *io) {
+    if (p->winograd) {
+        wino_build(cache, &p->s, p->adjoint, io->kern);
+        if (repack) wino_pack(cache, io->kern, io->workers, w);
+        wino_run(cache, io);
+    } else {
+        corr_build(cache, &p->s, p->adjoint, io->kern);
+        if (repack) corr_pack(cache, io->kern, io->workers, w);
+        corr_run(cache, io);
+    }
+}
+
+/* ---- Session --------------------------------------------------------------------------------- */
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct kern *kern,
+               int batch, bool train, op_plan *p) {
+    conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
+    p->cache = conv_pass_bytes(&forward, kern);
+    p->thread_scratch = conv_pass_thread_bytes(&forward, kern);
+    if (!train) return;
+    p->cache += conv_pass_bytes(&back, kern) + corr_table_bytes(s, false);
+    p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, kern));
+    p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch, kern));
+    p->scratch = corr_weights_bytes(s, batch);
+}
+
+void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
+    const op_node *d = r->node;
+    conv_pass pass = conv_pass_of(d, s, adjoint);
+    bool fused = r->act == ACT_NONE || r->act == ACT_RELU || r->act == ACT_LEAKY;
+    conv_pass_run(&pass, r->cache, r->repack, r->param[0],
+                  &(corr_io){ r->kern, r->pool, r->n, r->x[0], r->y,
+                              d->params == 2 ? r->param[1] : NULL, fused ? r->act : ACT_NONE,
+                              r->slope, r->thread_scratch, r->thread_stride });
+    if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
+}
+
+void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
+    const op_node *d = r->node;
+    conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
+    char *back_cache = (char *)r->cache + conv_pass_bytes(&forward, r->kern);
+    if (r->dx[0])
+        conv_pass_run(&back, back_cache, true, r->param[0],
+                      &(corr_io){ .kern = r->kern,
+                                  .workers = r->pool,
+                                  .n = r->n,
+                                  .in = r->dy,
+                                  .out = r->dx[0],
+                                  .thread_scratch = r->thread_scratch,
+                                  .thread_stride = r->thread_stride });
+    if (r->dparam[0]) {
+        corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
+        corr_build(tables, s, false, r->kern);
+        /* A transposed convolution's input is the output gradient of the convolution it turns round. */
+        corr_weights(tables, r->kern, r->pool, r->n, adjoint ? r->dy : r->x[0],
+                     adjoint ? r->x[0] : r->dy, r->dparam[0], r->scratch, r->thread_scratch,
+                     r->thread_stride);
+    }
+    if (d->params == 2 && r->dparam[1])
+        corr_bias(r->kern, r->pool, r->n, d->out.c, (size_t)d->out.h * (size_t)d->out.w, r->dy,
+                  r->dparam[1]);
+}
