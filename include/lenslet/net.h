@@ -267,7 +267,7 @@ LENS_API lens_status lens_net_load(lens_ctx *, lens_net **out, const char *path)
  * become the words above. LENS_UNSUPPORTED names the operator, node and opset before anything is built.
  *
  * Export writes opset 13 with the words above as metadata_props, atomically. LENS_UNSUPPORTED names the
- * node that ONNX has no operator for (rbf, scaled_tanh, ...) before anything is written. */
+ * node that ONNX has no operator for (rbf, ...) before anything is written. */
 LENS_API lens_status lens_net_export_onnx(const lens_net *, const char *path);
 /* Weights alone into a finished net, strictly: every missing, unexpected or mismatched tensor is
  * listed in the message and nothing is changed. */

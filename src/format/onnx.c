@@ -341,7 +341,7 @@ static lens_status find_external(onnx_file *f, cursor message, onnx_tensor *t, s
                             "number >= 0",
                             f->name, t->name, pair.key, pair.value);
     }
-    const external *e;
+    const external *e = NULL;
     LENS_TRY(map_external(f, location, &e));
     if ((unsigned long long)length != bytes || (unsigned long long)offset > e->size ||
         bytes > e->size - (size_t)offset)

@@ -27,7 +27,7 @@ enum {
 };
 
 /* The format's numbers of element types that are read. */
-enum { ONNX_F32 = 1, ONNX_I64 = 7 };
+enum { ONNX_F32 = 1, ONNX_I32 = 6, ONNX_I64 = 7 };
 
 typedef struct onnx_tensor {
     const char *name; /* "": none */

@@ -39,6 +39,7 @@ typedef struct value {
     int pads
         [4]; /* of a node: zeros around it that the next convolution adds: top, left, bottom, right */
     bool padded;
+    float scale; /* of a node, not 0: a factor that only a scaled tanh can take up */
     int readers; /* nodes that read it */
     int reader;  /* the last of them */
 } value;
@@ -146,6 +147,9 @@ static lens_status node_input(import *m, const onnx_node *n, int i, lens_node **
     const value *v = input_of(m, n, i);
     if (!v || !v->node)
         return REFUSE(m, n, LENS_UNSUPPORTED, "input %d must be computed, not a constant", i);
+    if (v->scale != 0)
+        return REFUSE(m, n, LENS_UNSUPPORTED,
+                      "a factor before it, which only stands in 1.7159*tanh(2x/3)");
     if (pads)
         memcpy(pads, v->pads, 4 * sizeof *pads);
     else if (v->padded)
@@ -384,9 +388,9 @@ static lens_status groups_of(import *m, const onnx_node *n, int *groups) {
 }
 
 static lens_status convert_conv(import *m, const onnx_node *n) {
-    lens_node *x, *y;
+    lens_node *x = NULL, *y;
     window w;
-    int kernel[2] = { 0 }, extra[4], groups;
+    int kernel[2] = { 0 }, extra[4], groups = 1;
     char buf[NET_MAX_NAME + 1];
     const value *weight = input_of(m, n, 1), *bias = input_of(m, n, 2);
     LENS_TRY(node_input(m, n, 0, &x, extra));
@@ -409,9 +413,9 @@ static lens_status convert_conv(import *m, const onnx_node *n) {
 }
 
 static lens_status convert_conv_transpose(import *m, const onnx_node *n) {
-    lens_node *x, *y;
+    lens_node *x = NULL, *y;
     window w;
-    int kernel[2] = { 0 }, extra[2], target[2], groups;
+    int kernel[2] = { 0 }, extra[2], target[2], groups = 1;
     char buf[NET_MAX_NAME + 1];
     const value *weight = input_of(m, n, 1), *bias = input_of(m, n, 2);
     LENS_TRY(node_input(m, n, 0, &x, NULL));
@@ -460,7 +464,7 @@ static lens_status convert_conv_transpose(import *m, const onnx_node *n) {
 }
 
 static lens_status convert_pool(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     window w;
     char buf[NET_MAX_NAME + 1];
     int extra[4];
@@ -492,7 +496,7 @@ static lens_status convert_pool(import *m, const onnx_node *n) {
 }
 
 static lens_status convert_global(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     char buf[NET_MAX_NAME + 1];
     LENS_TRY(node_input(m, n, 0, &x, NULL));
     if (x->op.out.rank < 3) return REFUSE(m, n, LENS_UNSUPPORTED, "features have no positions");
@@ -504,7 +508,7 @@ static lens_status convert_global(import *m, const onnx_node *n) {
 
 /* Zeros around the picture wait for the convolution; more channels are a shortcut (option A). */
 static lens_status convert_pad(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     int64_t pads[FOLD_MAX];
     int count = 0;
     float fill_value = attr_float(n, "value", 0);
@@ -555,7 +559,7 @@ static lens_status convert_pad(import *m, const onnx_node *n) {
 /* ---- Layers --------------------------------------------------------------------------------- */
 
 static lens_status convert_batchnorm(import *m, const onnx_node *n) {
-    lens_node *x, *y;
+    lens_node *x = NULL, *y;
     char buf[NET_MAX_NAME + 1], digits[32];
     LENS_TRY(node_input(m, n, 0, &x, NULL));
     float eps = attr_float(n, "epsilon", 1e-5f), keep = attr_float(n, "momentum", 0.9f);
@@ -580,7 +584,7 @@ static lens_status convert_batchnorm(import *m, const onnx_node *n) {
 }
 
 static lens_status convert_act(import *m, const onnx_node *n) {
-    lens_node *x, *y = NULL;
+    lens_node *x = NULL, *y;
     char buf[NET_MAX_NAME + 1];
     LENS_TRY(node_input(m, n, 0, &x, NULL));
     const char *name = name_of(m, n, NULL, buf);
@@ -600,7 +604,7 @@ static lens_status convert_act(import *m, const onnx_node *n) {
 
 /* Before opset 13 everything from the axis on is one row, and the axis is 1 if not given. */
 static lens_status convert_softmax(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     char buf[NET_MAX_NAME + 1];
     LENS_TRY(node_input(m, n, 0, &x, NULL));
     shape in = x->op.out;
@@ -614,7 +618,7 @@ static lens_status convert_softmax(import *m, const onnx_node *n) {
 }
 
 static lens_status convert_lrn(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     char buf[NET_MAX_NAME + 1];
     LENS_TRY(node_input(m, n, 0, &x, NULL));
     int64_t size = attr_int(n, "size", 0);
@@ -641,8 +645,18 @@ static lens_status convert_same(import *m, const onnx_node *n) {
     return LENS_OK;
 }
 
+/* Sizes stay whole numbers, and a picture stays float. */
+static lens_status convert_cast(import *m, const onnx_node *n) {
+    const value *v = input_of(m, n, 0);
+    int64_t to = attr_int(n, "to", 0);
+    bool sizes = v && !v->node && (v->ints || !onnx_is_real(v->tensor));
+    if (!v || (sizes ? to != ONNX_I64 && to != ONNX_I32 : to != ONNX_F32))
+        return REFUSE(m, n, LENS_UNSUPPORTED, "to ONNX type %lld", (long long)to);
+    return convert_same(m, n);
+}
+
 static lens_status convert_dropout(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     char buf[NET_MAX_NAME + 1];
     float rate = attr_float(n, "ratio", 0.5f);
     if (has_input(n, 1)) LENS_TRY(float_of(m, n, input_of(m, n, 1), &rate));
@@ -666,7 +680,7 @@ static lens_status convert_dropout(import *m, const onnx_node *n) {
 /* A dense layer: weight in the file (out, in), or (in, out) if `turned`. */
 static lens_status dense(import *m, const onnx_node *n, const value *weight, bool turned,
                          float scale, const value *bias, float bias_scale, const char *name) {
-    lens_node *x, *y;
+    lens_node *x = NULL, *y;
     LENS_TRY(node_input(m, n, 0, &x, NULL));
     if (x->op.out.rank != 2)
         return REFUSE(m, n, LENS_UNSUPPORTED, "its input has rank %d, only (N,F)", x->op.out.rank);
@@ -754,8 +768,53 @@ static lens_status fold_arithmetic(import *m, const onnx_node *n) {
     return LENS_OK;
 }
 
+/* The constant factor of a product of a node and one number; 0 if it is none. */
+static float factor_of(const import *m, const onnx_node *n, const value **x) {
+    for (int i = 0; i < 2; i++) {
+        const value *v = input_of(m, n, i), *other = input_of(m, n, 1 - i);
+        float factor;
+        if (!is_constant(v) || !v->tensor || !onnx_is_real(v->tensor) || v->tensor->count != 1 ||
+            v->rank > 1 || !other || !other->node)
+            continue;
+        onnx_floats(v->tensor, &factor);
+        *x = other;
+        return factor;
+    }
+    return 0;
+}
+
+static bool near(float a, double b) { return fabs((double)a - b) <= 1e-6 * b; }
+
+/* Whole numbers; or the first part of 1.7159*tanh(2x/3). */
+static lens_status convert_mul(import *m, const onnx_node *n) {
+    const value *x = NULL;
+    float factor = factor_of(m, n, &x);
+    value *y = output_of(m, n);
+    if (!x) return fold_arithmetic(m, n);
+    if (!near(factor, 2.0 / 3) || x->padded || x->scale != 0)
+        return REFUSE(m, n, LENS_UNSUPPORTED, "only of shapes, and in 1.7159*tanh(2x/3)");
+    y->node = x->node;
+    y->scale = factor;
+    return LENS_OK;
+}
+
+static lens_status convert_tanh(import *m, const onnx_node *n) {
+    const value *x = input_of(m, n, 0), *y = output_of(m, n), *seen = NULL;
+    char buf[NET_MAX_NAME + 1];
+    if (!x || x->scale == 0) return convert_act(m, n);
+    const onnx_node *mul = y->readers == 1 ? &m->model->node[y->reader] : NULL;
+    if (!mul || strcmp(mul->op, "Mul") || mul->inputs != 2)
+        return REFUSE(m, n, LENS_UNSUPPORTED, "a factor before it but none behind");
+    /* Its own output has to look like a node while the product is read. */
+    LENS_TRY(give_node(m, n, x->node));
+    if (!near(factor_of(m, mul, &seen), 1.7159))
+        return REFUSE(m, n, LENS_UNSUPPORTED, "factors other than in 1.7159*tanh(2x/3)");
+    m->skip[y->reader] = 1;
+    return give_node(m, mul, lens_scaled_tanh(x->node, name_of(m, mul, NULL, buf)));
+}
+
 static lens_status convert_add(import *m, const onnx_node *n) {
-    lens_node *sum, *x;
+    lens_node *sum = NULL, *x = NULL;
     char buf[NET_MAX_NAME + 1];
     if (n->inputs < 1) return REFUSE(m, n, LENS_BAD_FILE, "no inputs");
     bool constant = true;
@@ -843,7 +902,7 @@ static lens_status reshape_constant(import *m, const onnx_node *n, int rank, con
 }
 
 static lens_status convert_reshape(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     int64_t to[FOLD_MAX], now[4];
     int rank;
     const value *v = input_of(m, n, 0);
@@ -877,7 +936,7 @@ static lens_status convert_reshape(import *m, const onnx_node *n) {
 }
 
 static lens_status convert_flatten(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     LENS_TRY(node_input(m, n, 0, &x, NULL));
     int64_t axis = attr_int(n, "axis", 1);
     if (axis < 0) axis += x->op.out.rank;
@@ -1122,7 +1181,7 @@ static lens_status convert_concat(import *m, const onnx_node *n) {
 
 /* The mean over all rows and columns is a global pooling. */
 static lens_status convert_mean(import *m, const onnx_node *n) {
-    lens_node *x;
+    lens_node *x = NULL;
     int axis[ONNX_MAX_RANK], count, marked = 0;
     char buf[NET_MAX_NAME + 1];
     LENS_TRY(node_input(m, n, 0, &x, NULL));
@@ -1145,7 +1204,7 @@ static const row table[] = {
     { { "AveragePool", 7, NEW, "avgpool", "1-D and 2-D, no dilation" }, convert_pool },
     { { "BatchNormalization", 7, NEW, "batchnorm", "inference; constant statistics" },
       convert_batchnorm },
-    { { "Cast", 6, NEW, "nothing", "of shapes" }, convert_same },
+    { { "Cast", 6, NEW, "nothing", "of shapes" }, convert_cast },
     { { "Concat", 4, NEW, "concat", "along channels; shapes" }, convert_concat },
     { { "Constant", 1, NEW, "a constant", "" }, convert_constant },
     { { "Conv", 1, NEW, "conv2d, conv1d", "1-D and 2-D; constant weights" }, convert_conv },
@@ -1163,7 +1222,7 @@ static const row table[] = {
     { { "LeakyRelu", 6, NEW, "leaky_relu", "alpha >= 0" }, convert_act },
     { { "MatMul", 1, NEW, "dense", "(N,F) by a constant matrix" }, convert_matmul },
     { { "MaxPool", 1, NEW, "maxpool", "1-D and 2-D, no dilation, no indices" }, convert_pool },
-    { { "Mul", 7, NEW, "nothing", "of shapes" }, fold_arithmetic },
+    { { "Mul", 7, NEW, "scaled_tanh", "in 1.7159*tanh(2x/3); shapes" }, convert_mul },
     { { "Pad", 2, NEW, "padding of the next layer, shortcut", "zeros" }, convert_pad },
     { { "ReduceMean", 1, NEW, "global_avgpool", "over all rows and columns" }, convert_mean },
     { { "Relu", 6, NEW, "relu", "" }, convert_act },
@@ -1175,7 +1234,7 @@ static const row table[] = {
     { { "Squeeze", 1, NEW, "flatten", "to rank 2; shapes" }, convert_squeeze },
     { { "Sub", 7, NEW, "nothing", "of shapes" }, fold_arithmetic },
     { { "Sum", 6, NEW, "add", "equal shapes" }, convert_add },
-    { { "Tanh", 6, NEW, "tanh", "" }, convert_act },
+    { { "Tanh", 6, NEW, "tanh, scaled_tanh", "" }, convert_tanh },
     { { "Transpose", 1, NEW, "nothing", "of constant matrices" }, convert_transpose },
     { { "Unsqueeze", 1, NEW, "reshape", "to rank 4; shapes" }, convert_unsqueeze },
 };
@@ -1210,8 +1269,6 @@ static lens_status survey(import *m) {
                         m->where, g->outputs);
     for (int i = 0; i < g->nodes; i++) {
         const onnx_node *n = &g->node[i];
-        if (!n->outputs || !*n->output[0])
-            return refuse(m, n, ctx_fail(m->ctx, LENS_BAD_FILE, "it has no output"));
         for (int k = 0; k < n->inputs; k++) {
             if (!*n->input[k]) continue;
             v = find_value(m, n->input[k]);
@@ -1256,6 +1313,8 @@ static lens_status look_up(import *m) {
         if (!r)
             return REFUSE(m, n, LENS_UNSUPPORTED, "this operator%s%.60s is not supported",
                           *n->domain ? " of " : "", n->domain);
+        if (!n->outputs || !*n->output[0])
+            return REFUSE(m, n, LENS_BAD_FILE, "its first output has no name");
         if (g->opset < r->about.first || g->opset > r->about.last)
             return REFUSE(m, n, LENS_UNSUPPORTED, "supported are opsets %d to %d", r->about.first,
                           r->about.last);
@@ -1309,9 +1368,9 @@ static lens_status build(import *m) {
     for (int i = 0; i < g->nodes; i++)
         if (m->needed[i] && !m->skip[i]) LENS_TRY(m->row[i]->convert(m, &g->node[i]));
     const value *result = find_value(m, g->output[0].name);
-    if (!result->node || result->padded)
+    if (!result->node || result->padded || result->scale != 0)
         return ctx_fail(m->ctx, LENS_UNSUPPORTED, "%s: the output '%.100s' is %s", m->where,
-                        result->name, result->node ? "only padded" : "a constant");
+                        result->name, result->node ? "only padded or scaled" : "a constant");
     lens_status status = net_check(m->net, result->node);
     if (status != LENS_OK) return ctx_fail_prefix(m->ctx, status, "%s", m->where);
     return LENS_OK;

@@ -263,6 +263,22 @@ static void export_act(export *e, const lens_node *node) {
     plain(e, node, !strcmp(kind, "relu") ? "Relu" : !strcmp(kind, "tanh") ? "Tanh" : "Sigmoid");
 }
 
+/* 1.7159*tanh(2x/3) in three steps, the last of them under the node's name. */
+static void export_scaled_tanh(export *e, const lens_node *node) {
+    static const float factor[] = { (float)(2.0 / 3), 1.7159f };
+    const char *name[2] = { suffixed(e, node->op.name, ".in"), suffixed(e, node->op.name, ".out") };
+    const char *inner = suffixed(e, node->op.name, ".scaled");
+    const char *bent = suffixed(e, node->op.name, ".tanh");
+    for (int i = 0; i < 2; i++) add_tensor(e, name[i], ONNX_F32, 0, NULL, &factor[i]);
+    onnx_node *n = begin(e, "Mul", inner, 2);
+    add_input(n, node->input[0]->op.name);
+    add_input(n, name[0]);
+    add_input(begin(e, "Tanh", bent, 1), inner);
+    n = begin(e, "Mul", node->op.name, 2);
+    add_input(n, bent);
+    add_input(n, name[1]);
+}
+
 static void export_leaky(export *e, const lens_node *node) {
     const lens_leaky_relu_opts *o = node->op.opts;
     add_float(plain(e, node, "LeakyRelu"), "alpha", o->slope);
@@ -383,6 +399,7 @@ static const struct {
     { "leaky_relu", export_leaky },
     { "tanh", export_act },
     { "sigmoid", export_act },
+    { "scaled_tanh", export_scaled_tanh },
     { "dense", export_dense },
     { "flatten", export_flatten },
     { "reshape", export_reshape },

@@ -31,7 +31,7 @@ static verdict say(int what, const char *reason) {
 /* A tensor from a file; NULL: there is none, or it holds no such thing (a sequence). */
 static const onnx_tensor *read_tensor(lens_ctx *ctx, const char *folder, const char *name, int i,
                                       char **bytes, onnx_file **file) {
-    char path[PATH_SIZE];
+    char path[2 * PATH_SIZE];
     size_t size;
     *file = NULL;
     *bytes = NULL;
@@ -131,7 +131,7 @@ done:
 }
 
 static verdict run_case(lens_ctx *ctx, const char *folder) {
-    char path[PATH_SIZE];
+    char path[2 * PATH_SIZE];
     onnx_file *file;
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     lens_status status = onnx_open(ctx, &file, path);
