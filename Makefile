@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test build seeds onnx-conformance format check-format check-layers bench-peers install clean
+.PHONY: help demo test build seeds onnx-conformance format check-format check-layers bench-peers check-torchvision install clean
 
 help:
 	@echo "make demo          train LeNet-5 on Fashion-MNIST, draw the pictures, classify a few images (demo/)"
@@ -16,6 +16,7 @@ help:
 	@echo "make format        lay out the sources; make check-format only looks"
 	@echo "make check-layers  every include points the right way"
 	@echo "make bench-peers   lenslet beside PyTorch, interleaved (installs python3-torch)"
+	@echo "make check-torchvision  logits equal torchvision's for the same weights (installs python3-torchvision)"
 	@echo "make install       to PREFIX (default /usr/local)"
 	@echo "PRESET=debug|asan|tsan|tiny|clang selects another build"
 
@@ -53,6 +54,12 @@ bench-peers:
 	cmake --preset release
 	cmake --build build/release -j $(JOBS)
 	python3 bench/peers/lenet.py build/release/lenslet
+
+check-torchvision:
+	sh tools/setup.sh peers
+	cmake --preset release
+	cmake --build build/release -j $(JOBS) --target lenslet_program
+	/usr/bin/python3 tests/oracle/torchvision_logits.py build/release/lenslet
 
 PREFIX ?= /usr/local
 install: build

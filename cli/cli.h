@@ -13,6 +13,7 @@
 #include <lenslet/data.h>
 #include <lenslet/figure.h>
 #include <lenslet/net.h>
+#include <lenslet/signal.h>
 #include <lenslet/train.h>
 #include <lenslet/zoo.h>
 #include <stdio.h>
@@ -122,12 +123,18 @@ typedef struct model {
     float *mean, *std; /* [input.c] */
 } model;
 
+/* The endings of files that hold tensors: .safetensors and PyTorch's. */
+bool names_tensors(const char *path);
+bool ends_with(const char *text, const char *end);
 /* A net of the zoo (with `opts`), a net text or a model file. */
 int open_net(cli *, model *, const char *what, const lens_zoo_opts *opts);
 /* The same for an operand, with --input and --classes. */
 int open_argument(cli *, model *, const char *what);
 /* From the options --model, or --net and --weights with --input and --classes. */
 int open_model(cli *, model *);
+/* Weights from a file into m->net, as --partial and --replace-head (where the verb has them) allow:
+ * what is left out is told, and initialised as `init` says (NULL: the net's own way). */
+int load_weights(cli *, model *, const char *path, const char *init);
 /* After the weights or words of the net have changed. */
 void read_words(model *);
 void close_model(model *);
@@ -146,6 +153,20 @@ void normalise(const model *, float *chw, int n);
 /* Probabilities of one row of outputs: softmax, unless the net ends with one. */
 void probabilities(const model *, const float *y, float *p);
 
+/* A picture in numbers (C,H,W): 0..255 of a file, or "s80", the built-in ring and cross of 0 and 1.
+ * channels 1: grey; 0: as it is. */
+typedef struct numbers {
+    float *data;
+    int c, h, w;
+    float white; /* 255 or 1 */
+} numbers;
+int open_numbers(cli *, numbers *, const char *path, int channels); /* filter.c; free .data */
+/* A name, rows of numbers or a file of them. */
+int open_kernel(cli *, lens_kernel *, const char *text);
+float *apply(const cli *, lens_status *, const numbers *, const lens_kernel *,
+             const lens_filter_opts *, int *h, int *w); /* from take; NULL with a failure */
+int write_figure(cli *, lens_status, lens_figure *, const char *path); /* ends and frees it */
+
 /* Folder and missing parents; fine if it exists. */
 int make_folder(cli *, const char *path);
 /* Evenly spread: the i-th of n out of `count`. */
@@ -160,9 +181,13 @@ int run_eval(cli *);
 int run_predict(cli *);
 int run_run(cli *);
 int run_inspect(cli *);
+int run_convert(cli *);
+int run_compare(cli *);
 int run_bench(cli *);
 int run_data(cli *);
 int run_plot(cli *);
+int run_filter(cli *);
+int run_kernel(cli *);
 int run_help(cli *);
 
 /* help.c */

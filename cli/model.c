@@ -11,9 +11,14 @@
 
 enum { MAX_NET_TEXT = 1 << 20 }; /* a DenseNet-264 is 40 KiB */
 
-static bool ends_with(const char *text, const char *end) {
+bool ends_with(const char *text, const char *end) {
     size_t length = strlen(text), tail = strlen(end);
     return length >= tail && !strcmp(text + length - tail, end);
+}
+
+bool names_tensors(const char *path) {
+    return ends_with(path, ".safetensors") || ends_with(path, ".pth") || ends_with(path, ".pt") ||
+           ends_with(path, ".th");
 }
 
 /* A word that can only be meant as a path. */
@@ -97,7 +102,7 @@ int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
             return EXIT_DONE;
         }
     }
-    if (ends_with(what, ".safetensors") || ends_with(what, ".onnx")) {
+    if (names_tensors(what) || ends_with(what, ".onnx")) {
         status = lens_net_load(c->ctx, &m->net, what);
         m->trained = true;
     } else {
@@ -109,6 +114,29 @@ int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
     }
     if (status != LENS_OK) return fail_status(c, status, READING);
     read_words(m);
+    return EXIT_DONE;
+}
+
+/* Whether a flag is given, for verbs that may not have it. */
+static bool allows(const cli *c, const char *flag) {
+    return find_option(c->verb, flag, 0) && has(c, flag);
+}
+
+int load_weights(cli *c, model *m, const char *path, const char *init) {
+    const lens_weights_opts opts = { .partial = allows(c, "partial"),
+                                     .replace_head = allows(c, "replace-head") };
+    char *left_out = NULL;
+    lens_status status = LENS_OK;
+    if (!init && m->recipe) init = m->recipe->init;
+    if (!m->trained && (opts.partial || opts.replace_head)) {
+        status = lens_init(m->net, init, (uint64_t)whole_of(c, "seed", 0));
+        if (status != LENS_OK) return fail_status(c, status, NAMING);
+    }
+    status = lens_net_load_weights_with(m->net, path, &opts, &left_out);
+    if (status != LENS_OK) return fail_status(c, status, READING);
+    if (left_out) note(c, "note: %s: not everything was loaded: %s", path, left_out);
+    lens_free(c->ctx, left_out);
+    m->trained = true;
     return EXIT_DONE;
 }
 
@@ -137,14 +165,12 @@ int open_model(cli *c, model *m) {
     }
     int status = open_net(c, m, net, &opts);
     if (status) return status;
-    lens_status loaded = lens_net_load_weights(m->net, weights);
-    if (loaded != LENS_OK) {
+    status = load_weights(c, m, weights, NULL);
+    if (status)
         close_model(m);
-        return fail_status(c, loaded, READING);
-    }
-    m->trained = true;
-    read_words(m);
-    return EXIT_DONE;
+    else
+        read_words(m);
+    return status;
 }
 
 void close_model(model *m) {

@@ -7,8 +7,14 @@
 #include <string.h>
 
 #define NETS                                                                                       \
-    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape course-both "      \
-    "course-mnist course-fashion course-cifar"
+    "lenet5 lenet5-1998 harley mlp-300-100 mlp-128-64 course-color course-shape "                  \
+    "course-both course-mnist course-fashion course-cifar alexnet alexnet-2012 zfnet zfnet-b "     \
+    "vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg16-c vgg19 vgg19_bn googlenet "               \
+    "googlenet-v1 resnet18 resnet34 resnet34-a resnet34-c resnet50 resnet101 resnet152 "           \
+    "resnet50-v1 resnet101-v1 resnet152-v1 resnet20 resnet20-b resnet32 resnet44 "                 \
+    "resnet56 resnet110 resnet1202 resnet18-cifar densenet121 densenet161 densenet169 "            \
+    "densenet201 densenet264 densenet-40-12 densenet-100-12 densenet-bc-100-12 "                   \
+    "densenet-bc-250-24 densenet-bc-190-40 squeezenet1_0 squeezenet1_1"
 #define SETS "shapes shapes:shape shapes:both fashion-mnist mnist cifar10 cifar100"
 #define MANY 2147483647.0
 
@@ -47,7 +53,10 @@ static const option model_options[] = {
       .value = "NAME|FILE",
       .words = NETS,
       .help = "a net of the zoo or a net text, with --weights" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
     { .name = "input",
       .type = TEXT,
       .value = "CxHxW",
@@ -185,7 +194,10 @@ static const option train_options[] = {
       .words = "mirror crop:2 shift:2",
       .fallback = "nothing",
       .help = "mirror, crop:N, shift:N, separated by commas" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "start from these weights" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "start from these weights (.safetensors, .pth)" },
     { .name = "freeze",
       .type = WHOLE,
       .value = "N",
@@ -245,7 +257,10 @@ static const option run_model_options[] = {
       .value = "NAME|FILE",
       .words = NETS,
       .help = "a net of the zoo or a net text, with --weights" },
-    { .name = "weights", .type = TEXT, .value = "FILE", .help = "weights for --net" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
     { .name = "input",
       .letter = 'i',
       .type = TEXT,
@@ -287,6 +302,46 @@ static const option inspect_options[] = {
 
 static const option inspect_own_options[] = {
     { .name = "text", .help = "print the net as net text, ready to edit and train" },
+    { 0 },
+};
+
+static const option compare_options[] = {
+    { .name = "input",
+      .letter = 'i',
+      .type = TEXT,
+      .value = "X.npy",
+      .help = "the input, (N,C,H,W) or (C,H,W), used as it is" },
+    { .name = "net",
+      .type = TEXT,
+      .value = "NAME|FILE",
+      .words = NETS,
+      .help = "with --weights: the second model" },
+    { .name = "weights",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "weights for --net (.safetensors, .pth)" },
+    { .name = "classes",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1 << 20,
+      .fallback = "the paper's",
+      .help = "outputs of a net of the zoo" },
+    { .name = "tolerance",
+      .type = REAL,
+      .value = "T",
+      .low = 0,
+      .high = 1e6,
+      .fallback = "1e-4",
+      .help = "largest difference at a node, as a share of its largest value" },
+    { 0 },
+};
+
+/* What is done with weights that do not fit. */
+static const option fit_options[] = {
+    { .name = "partial", .help = "load the weights that fit and list the rest" },
+    { .name = "replace-head",
+      .help = "weights for another number of classes: train the head anew" },
     { 0 },
 };
 
@@ -348,6 +403,116 @@ static const option plot_options[] = {
     { 0 },
 };
 
+static const option filter_options[] = {
+    { .name = "kernel",
+      .letter = 'k',
+      .type = TEXT,
+      .value = "KERNEL",
+      .many = true,
+      .help = "a name (lenslet kernel list; also sobel-magnitude, sobel-angle), rows of numbers "
+              "\"0 -1 0/-1 5 -1/0 -1 0\" or a file of them; several are applied in turn" },
+    { .name = "all", .help = "the nine kernels of the course as one figure (.svg or .png)" },
+    { .name = "out",
+      .letter = 'o',
+      .type = TEXT,
+      .value = "FILE",
+      .help = "the picture, .png, .pgm or .ppm; or .npy for the numbers as they are" },
+    { .name = "pad",
+      .type = WORD,
+      .value = "MODE",
+      .words = "valid zero replicate reflect",
+      .fallback = "reflect; valid with --all",
+      .help = "what lies outside the picture; valid: nothing, the result shrinks" },
+    { .name = "stride",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 65536,
+      .fallback = "1",
+      .help = "step between results" },
+    { .name = "dilation",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 65536,
+      .fallback = "1",
+      .help = "distance between the pixels a kernel looks at" },
+    { .name = "flip", .help = "true convolution: the kernel turned by 180 degrees" },
+    { .name = "sum", .help = "add the channels up, as a layer does" },
+    { .name = "signed", .help = "show 0 as mid grey, the largest magnitude as black or white" },
+    { .name = "abs", .help = "show magnitudes" },
+    { .name = "clip", .help = "show values as brightness, cut off at black and white" },
+    { 0 },
+};
+
+static const option kernel_options[] = {
+    { .name = "out",
+      .letter = 'o',
+      .type = TEXT,
+      .value = "PATH",
+      .help = "show, match: a figure (.svg or .png); learn: a folder" },
+    { .name = "image",
+      .type = TEXT,
+      .value = "IMAGE",
+      .fallback = "s80",
+      .help = "learn: the picture; s80 is a built-in ring with a cross" },
+    { .name = "target",
+      .type = TEXT,
+      .value = "KERNEL",
+      .fallback = "horizontal-edge",
+      .help = "learn: the kernel to be found again from what it makes of the picture" },
+    { .name = "rate",
+      .type = REAL,
+      .value = "X",
+      .low = 1e-12,
+      .high = 1e12,
+      .fallback = "0.5",
+      .help = "learn: step size; above 2/lambda_max the descent diverges" },
+    { .name = "steps",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 1000000,
+      .fallback = "10000",
+      .help = "learn: most steps" },
+    { .name = "tolerance",
+      .type = REAL,
+      .value = "X",
+      .low = 1e-300,
+      .high = 1e300,
+      .fallback = "1e-7",
+      .help = "learn: stop below this loss" },
+    { .name = "trials",
+      .type = WHOLE,
+      .value = "N",
+      .low = 0,
+      .high = 10000000,
+      .fallback = "as many as descent took steps",
+      .help = "learn: kernels that random search, the baseline, may try" },
+    { .name = "method",
+      .type = WORD,
+      .value = "NAME",
+      .words = "sse mse rmse raw cosine zncc",
+      .fallback = "zncc",
+      .help = "match: how a window is compared with the template" },
+    { .name = "threshold",
+      .type = REAL,
+      .value = "X",
+      .low = -1,
+      .high = 1e6,
+      .fallback = "0.95 for cosine and zncc, 0.1 for the others",
+      .help = "match: least similarity, or largest RMSE as a share of the template's RMS" },
+    { 0 },
+};
+
+static const topic kernel_topics[] = {
+    { "list", "", "the kernels that have a name" },
+    { "show", "KERNEL", "its numbers, gain, response to frequencies; a figure with -o" },
+    { "learn", "", "find a kernel again by gradient descent" },
+    { "match", "IMAGE TEMPLATE", "search a small picture in a large one" },
+    { 0 },
+};
+
 static const option help_options[] = {
     { .name = "man", .help = "print the manual page (roff)" },
     { .name = "completion",
@@ -389,7 +554,7 @@ const verb verbs[] = {
                   "lenslet train --net lenet5 --data fashion-mnist --out runs/fashion --resume\n"
                   "lenslet train --net my-net.txt --data my-pictures/ --augment mirror,crop:2\n"
                   "lenslet train --net runs/fashion/model.safetensors --data mnist --freeze 2",
-      .groups = { train_options, data_options },
+      .groups = { train_options, data_options, fit_options },
       .run = run_train },
     { .name = "eval",
       .arguments = "--model FILE --data SRC [options]",
@@ -397,7 +562,7 @@ const verb verbs[] = {
       .more = "Every picture counts once. Accuracies are fractions from 0 to 1.",
       .examples = "lenslet eval --model runs/fashion/model.safetensors --data fashion-mnist\n"
                   "lenslet eval --model model.safetensors --data my-pictures/ --json",
-      .groups = { model_options, data_options, split_options, eval_options },
+      .groups = { model_options, data_options, split_options, eval_options, fit_options },
       .run = run_eval },
     { .name = "predict",
       .arguments = "--model FILE IMAGE... [options]",
@@ -430,6 +595,33 @@ const verb verbs[] = {
       .most = 1,
       .groups = { inspect_options, inspect_own_options },
       .run = run_inspect },
+    { .name = "convert",
+      .arguments = "IN OUT [options]",
+      .what = "turn a file of weights, a model or a net into another format",
+      .more =
+          "The content of IN decides what it is; the ending of OUT what it becomes: .safetensors "
+          "takes the tensors of a model, of .safetensors or of a PyTorch file (.pth, .pt, .th; a "
+          "state_dict or a checkpoint with one); .txt or .net the net text of a model or of a net "
+          "of the zoo. Nothing in a PyTorch file is executed.",
+      .examples = "lenslet convert checkpoint.pth weights.safetensors\n"
+                  "lenslet convert runs/fashion/model.safetensors net.txt\n"
+                  "lenslet convert lenet5 my-net.txt --input 3x32x32 --classes 5",
+      .fewest = 2,
+      .most = 2,
+      .groups = { inspect_options },
+      .run = run_convert },
+    { .name = "compare",
+      .arguments = "A [B] --input X.npy [options]",
+      .what = "find the first layer at which two models part",
+      .more = "A and B are models; without B the second is --net NAME --weights FILE. Nodes are "
+              "matched by name, in the order of A. Status 0: all values agree; 1: they part.",
+      .examples = "lenslet compare a.safetensors b.safetensors --input x.npy\n"
+                  "lenslet compare a.safetensors --net lenet5 --weights w.pth -i x.npy\n"
+                  "lenslet compare a.safetensors b.safetensors -i x.npy --tolerance 0 --json",
+      .fewest = 1,
+      .most = 2,
+      .groups = { compare_options },
+      .run = run_compare },
     { .name = "bench",
       .arguments = "NAME|FILE [options]",
       .what = "time a network",
@@ -467,6 +659,34 @@ const verb verbs[] = {
       .most = 1,
       .groups = { plot_options, model_options, data_options, split_options },
       .run = run_plot },
+    { .name = "filter",
+      .arguments = "IMAGE --kernel KERNEL -o FILE [options]",
+      .what = "apply kernels to a picture",
+      .more = "Kernels are applied as layers apply them, by cross-correlation, to each channel of "
+              "the picture (values 0 to 255). IMAGE may be s80, a built-in picture of 0 and 1. "
+              "Without --signed, --abs or --clip, kernels whose gain is 0 are shown signed, others "
+              "clipped; the numbers themselves are never clipped.",
+      .examples = "lenslet filter photo.jpg --kernel sobel-x -o edges.png\n"
+                  "lenslet filter photo.jpg --all -o nine.png\n"
+                  "lenslet filter photo.jpg -k gaussian:2 -k laplacian-4 --abs -o lines.png\n"
+                  "lenslet filter s80 -k \"0 -1 0/-1 5 -1/0 -1 0\" --pad valid -o sharp.npy",
+      .fewest = 1,
+      .most = 1,
+      .groups = { filter_options },
+      .run = run_filter },
+    { .name = "kernel",
+      .arguments = "TOPIC [options]",
+      .what = "list and show kernels, learn one from a picture, search a template",
+      .more = "learn writes loss.csv, learned.png and loss.png into the folder of --out. match "
+              "answers found, absent, or ambiguous when places tie.",
+      .examples = "lenslet kernel list\n"
+                  "lenslet kernel show gaussian:1.4 -o gaussian.svg\n"
+                  "lenslet kernel learn --target sobel-x --out learned\n"
+                  "lenslet kernel match street.png sign.png -o where.png",
+      .topics = kernel_topics,
+      .most = 2,
+      .groups = { kernel_options },
+      .run = run_kernel },
     { .name = "help",
       .arguments = "[VERB] [options]",
       .what = "help on a verb, the manual page, shell completion",

@@ -92,7 +92,7 @@ static lens_train_opts options_of(cli *c, const model *m) {
         .schedule = text_of(c, "schedule", recipe->schedule),
         .loss = { .kind = loss_of(c), .smoothing = (float)real_of(c, "label-smoothing", 0) },
         .init = text_of(c, "init", recipe->init),
-        .keep_weights = m->trained && !has(c, "init"),
+        .keep_weights = m->trained && (!has(c, "init") || has(c, "weights")),
         .seed = (uint64_t)whole_of(c, "seed", 0),
         .augment = text_of(c, "augment", NULL),
         .out = text_of(c, "out", NULL),
@@ -153,9 +153,8 @@ static int prepare(cli *c, model *m) {
     if (weights && has(c, "resume"))
         return fail(c, EXIT_USAGE, "--resume has its own weights: leave out --weights");
     if (weights) {
-        lens_status status = lens_net_load_weights(m->net, weights);
-        if (status != LENS_OK) return fail_status(c, status, READING);
-        m->trained = true;
+        int status = load_weights(c, m, weights, text_of(c, "init", NULL));
+        if (status) return status;
     }
     return freeze(c, m->net, (int)whole_of(c, "freeze", 0));
 }

@@ -1,4 +1,4 @@
-/* lenslet.h - everything: networks, training, data, figures.
+/* lenslet.h - everything: networks, training, data, figures, filters.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef LENSLET_H
@@ -9,6 +9,7 @@
 #include <lenslet/figure.h>
 #include <lenslet/image.h>
 #include <lenslet/net.h>
+#include <lenslet/signal.h>
 #include <lenslet/tensor.h>
 #include <lenslet/train.h>
 #include <lenslet/zoo.h>

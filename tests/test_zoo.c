@@ -210,35 +210,49 @@ static void pooling_saves(void **state) {
     lens_ctx_free(ctx);
 }
 
-/* Every net takes a batch of other pictures than its paper's and answers with finite numbers, one
- * for each class. */
+/* Pictures other than the paper's, in number, shape and channels: finite numbers come out, one for each
+ * class. */
+static void runs(lens_ctx *ctx, const lens_zoo_entry *entry) {
+    enum { N = 2, C = 1, MOST = 100 * 108, CLASSES = 7 };
+    static float pixels[N * C * MOST];
+    int h = entry->height > 32 ? 100 : 36, w = entry->height > 32 ? 108 : 40;
+    for (int i = 0; i < N * C * h * w; i++) pixels[i] = (float)((i * 7919) % 997) / 997 - 0.5f;
+    const lens_tensor x = { pixels, 4, { N, C, h, w } };
+    const lens_zoo_opts opts = { C, h, w, CLASSES };
+    lens_net *net = NULL;
+    lens_session *session = NULL;
+    lens_tensor y;
+    assert_ok(ctx, lens_zoo_new(ctx, &net, entry->name, &opts));
+    assert_ok(ctx, lens_init(net, entry->init, 1));
+    assert_ok(ctx, lens_session_new(&session, net, ctx, &(lens_session_opts){ .batch = N }));
+    assert_ok(ctx, lens_run(session, &x, &y));
+    assert_int_equal(y.rank, 2);
+    assert_int_equal(y.dim[0], N);
+    assert_int_equal(y.dim[1], CLASSES);
+    bool differ = false;
+    for (int k = 0; k < N * CLASSES; k++) {
+        if (!isfinite(y.data[k])) fail_msg("%s: %g", entry->name, (double)y.data[k]);
+        differ |= y.data[k] != y.data[0];
+    }
+    if (!differ) fail_msg("%s: all %d numbers are %g", entry->name, N * CLASSES, (double)y.data[0]);
+    lens_session_free(session);
+    lens_net_free(net);
+}
+
+/* Of the nets with more weights one member each: the others have the same layers, only more. */
 static void every_net_runs(void **state) {
     (void)state;
-    enum { N = 2, C = 3, H = 36, W = 40, CLASSES = 7 };
-    float *pixels = malloc(sizeof(float) * N * C * H * W);
-    for (int i = 0; i < N * C * H * W; i++) pixels[i] = (float)((i * 7919) % 997) / 997 - 0.5f;
-    const lens_tensor x = { pixels, 4, { N, C, H, W } };
+    static const char *const large[] = { "alexnet", "alexnet-2012", "zfnet", "vgg16-c" };
     lens_ctx *ctx = test_ctx(2);
     for (int i = 0; i < lens_zoo_count(); i++) {
-        const lens_zoo_entry *entry = lens_zoo_at(i);
         lens_net *net = NULL;
-        lens_session *session = NULL;
-        lens_tensor y;
-        lens_zoo_opts opts = { C, H, W, CLASSES };
-        assert_ok(ctx, lens_zoo_new(ctx, &net, entry->name, &opts));
-        assert_ok(ctx, lens_init(net, entry->init, 1));
-        assert_ok(ctx, lens_session_new(&session, net, ctx, &(lens_session_opts){ .batch = N }));
-        assert_ok(ctx, lens_run(session, &x, &y));
-        assert_int_equal(y.rank, 2);
-        assert_int_equal(y.dim[0], N);
-        assert_int_equal(y.dim[1], CLASSES);
-        for (int k = 0; k < N * CLASSES; k++) assert_true(isfinite(y.data[k]));
-        assert_true(y.data[0] != y.data[1]);
-        lens_session_free(session);
+        assert_ok(ctx, lens_zoo_new(ctx, &net, lens_zoo_at(i)->name, NULL));
+        bool small = lens_net_parameters(net) < 13000000;
         lens_net_free(net);
+        if (small) runs(ctx, lens_zoo_at(i));
     }
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) runs(ctx, lens_zoo_find(large[i]));
     lens_ctx_free(ctx);
-    free(pixels);
 }
 
 /* The chapter's typical net: 4 maps, pooling, 6 maps, pooling, two dense layers, ten classes. */
@@ -273,6 +287,65 @@ static void typical_net(void **state) {
     for (int k = 0; k < 10; k++) sum += (double)p.data[k];
     assert_near(sum, 1, 1e-6);
     lens_session_free(session);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* Names of parameters are those of PyTorch's state_dict, which weights of others are found by. */
+static void parameter_names(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        { "alexnet", "features.10.weight" },
+        { "alexnet", "classifier.6.bias" },
+        { "vgg16", "features.28.weight" },
+        { "vgg11_bn", "features.1.running_mean" },
+        { "googlenet", "inception3a.branch2.1.bn.running_var" },
+        { "googlenet", "inception5b.branch4.1.conv.weight" },
+        { "resnet18", "layer2.0.downsample.0.weight" },
+        { "resnet50", "layer1.0.bn3.running_mean" },
+        { "resnet20", "layer3.2.conv2.weight" },
+        { "resnet20", "linear.bias" },
+        { "densenet121", "features.denseblock4.denselayer16.norm2.weight" },
+        { "densenet121", "features.transition3.conv.weight" },
+        { "densenet121", "features.norm5.bias" },
+        { "squeezenet1_1", "features.12.expand3x3.bias" },
+        { "squeezenet1_1", "classifier.1.weight" },
+    };
+    lens_ctx *ctx = test_ctx(1);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lens_net *net = NULL;
+        lens_param param;
+        assert_ok(ctx, lens_zoo_new(ctx, &net, rows[i][0], NULL));
+        assert_ok(ctx, lens_net_param_named(net, rows[i][1], &param));
+        lens_net_free(net);
+    }
+    lens_ctx_free(ctx);
+}
+
+/* What an entry says can be used: `train` hands it to the optimiser, the schedule and the initialiser. */
+static void recipes(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = lens_net_new(ctx, "tiny");
+    lens_node *x =
+        lens_dense(lens_input(net, "input", 1, 2, 2), "fc", (lens_dense_opts){ .out = 2 });
+    assert_ok(ctx, lens_net_finish(net, x));
+    for (int i = 0; i < lens_zoo_count(); i++) {
+        const lens_zoo_entry *e = lens_zoo_at(i);
+        const lens_optim_opts opts = { .name = e->optimizer,
+                                       .rate = e->rate,
+                                       .momentum = e->momentum,
+                                       .weight_decay = e->weight_decay };
+        lens_optim *optim = NULL;
+        double factor = 0;
+        assert_ok(ctx, lens_optim_new(&optim, net, &opts));
+        assert_ok(ctx, lens_init(net, e->init, 1));
+        assert_ok(ctx, lens_schedule_at(ctx, e->schedule ? e->schedule : "constant", 0, 1000, 10,
+                                        &factor));
+        assert_true(factor > 0 && factor <= 1);
+        assert_int_equal(e->classes > 1 && e->batch > 0 && e->rate > 0, 1);
+        lens_optim_free(optim);
+    }
     lens_net_free(net);
     lens_ctx_free(ctx);
 }
@@ -319,6 +392,8 @@ int main(void) {
         T("[G14] pooling saves: fc1 has 48,000 weights, without pooling 1,105,920", pooling_saves),
         T("[M1] typical net: conv, activation, pool, dense, softmax", typical_net),
         T("every net runs on other sizes", every_net_runs),
+        T("parameters have PyTorch's names", parameter_names),
+        T("every net's recipe can be used", recipes),
         T("names and mistakes", names_and_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ ci)
     optional='dataset-fashion-mnist time'
     ;;
 peers)
-    required="$required python3-torch"
+    required="$required python3-torch python3-torchvision"
     optional='dataset-fashion-mnist'
     ;;
 *)

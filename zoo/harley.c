@@ -13,9 +13,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "zoo.h"
 
-static lens_node *build(lens_net *net, const lens_zoo_opts *o) {
+static lens_node *build(lens_net *net, const zoo_order *o) {
     const lens_pool_opts halve = { .kernel = { 2 } };
-    lens_node *x = lens_input(net, "input", o->channels, o->height, o->width);
+    lens_node *x = zoo_input(net, o);
     x = lens_conv2d(x, "conv1",
                     (lens_conv2d_opts){ .out = 6, .kernel = { 5 }, .pad = zoo_border(o) });
     x = lens_maxpool(lens_scaled_tanh(x, "squash1"), "pool1", halve);

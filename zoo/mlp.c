@@ -6,51 +6,42 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "zoo.h"
 
-static lens_node *build(lens_net *net, const lens_zoo_opts *o, int first, int second) {
-    lens_node *x = lens_input(net, "input", o->channels, o->height, o->width);
-    x = lens_flatten(x, "flatten");
-    x = lens_relu(lens_dense(x, "fc1", (lens_dense_opts){ .out = first }), "relu1");
-    x = lens_relu(lens_dense(x, "fc2", (lens_dense_opts){ .out = second }), "relu2");
+static lens_node *build(lens_net *net, const zoo_order *o) {
+    const int *hidden = o->row;
+    lens_node *x = lens_flatten(zoo_input(net, o), "flatten");
+    x = lens_relu(lens_dense(x, "fc1", (lens_dense_opts){ .out = hidden[0] }), "relu1");
+    x = lens_relu(lens_dense(x, "fc2", (lens_dense_opts){ .out = hidden[1] }), "relu2");
     return lens_dense(x, "fc3", (lens_dense_opts){ .out = o->classes });
 }
 
-static lens_node *build_300_100(lens_net *net, const lens_zoo_opts *o) {
-    return build(net, o, 300, 100);
-}
-
-static lens_node *build_128_64(lens_net *net, const lens_zoo_opts *o) {
-    return build(net, o, 128, 64);
-}
-
-const zoo_net zoo_mlp_300_100 = {
-    .entry = { .name = "mlp-300-100",
-               .what = "dense net with 300 and 100 hidden units",
-               .paper = "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to "
-                        "document recognition. Proc. IEEE 86(11), 1998",
-               .channels = 1,
-               .height = 28,
-               .width = 28,
-               .classes = 10,
-               .optimizer = "sgd",
-               .schedule = "onecycle",
-               .init = "he",
-               .rate = 0.05,
-               .momentum = 0.9,
-               .batch = 64 },
-    .build = build_300_100,
-};
-
-const zoo_net zoo_mlp_128_64 = {
-    .entry = { .name = "mlp-128-64",
-               .what = "dense net with 128 and 64 hidden units",
-               .paper = "Microsoft AI-Edu: Neural networks, step by step, chapter 18",
-               .channels = 1,
-               .height = 28,
-               .width = 28,
-               .classes = 10,
-               .optimizer = "sgd",
-               .init = "he",
-               .rate = 0.01,
-               .batch = 16 },
-    .build = build_128_64,
+const zoo_net zoo_mlp[ZOO_MLPS] = {
+    { .entry = { .name = "mlp-300-100",
+                 .what = "dense net with 300 and 100 hidden units",
+                 .paper = "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to "
+                          "document recognition. Proc. IEEE 86(11), 1998",
+                 .channels = 1,
+                 .height = 28,
+                 .width = 28,
+                 .classes = 10,
+                 .optimizer = "sgd",
+                 .schedule = "onecycle",
+                 .init = "he",
+                 .rate = 0.05,
+                 .momentum = 0.9,
+                 .batch = 64 },
+      .build = build,
+      .row = (const int[]){ 300, 100 } },
+    { .entry = { .name = "mlp-128-64",
+                 .what = "dense net with 128 and 64 hidden units",
+                 .paper = "Microsoft AI-Edu: Neural networks, step by step, chapter 18",
+                 .channels = 1,
+                 .height = 28,
+                 .width = 28,
+                 .classes = 10,
+                 .optimizer = "sgd",
+                 .init = "he",
+                 .rate = 0.01,
+                 .batch = 16 },
+      .build = build,
+      .row = (const int[]){ 128, 64 } },
 };

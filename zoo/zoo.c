@@ -3,25 +3,53 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "zoo.h"
 
-#include <stdio.h>
 #include <string.h>
 
-static const zoo_net *const nets[] = {
-    &zoo_lenet5,       &zoo_lenet5_1998,    &zoo_harley,       &zoo_mlp_300_100,
-    &zoo_mlp_128_64,   &zoo_course_color,   &zoo_course_shape, &zoo_course_both,
-    &zoo_course_mnist, &zoo_course_fashion, &zoo_course_cifar,
+/* Row after row of all families, in the order in which they are listed to the user. */
+static const struct {
+    const zoo_net *net;
+    int count;
+} families[] = {
+    { &zoo_lenet5, 1 },
+    { &zoo_lenet5_1998, 1 },
+    { &zoo_harley, 1 },
+    { zoo_mlp, ZOO_MLPS },
+    { &zoo_course_color, 1 },
+    { &zoo_course_shape, 1 },
+    { &zoo_course_both, 1 },
+    { &zoo_course_mnist, 1 },
+    { &zoo_course_fashion, 1 },
+    { &zoo_course_cifar, 1 },
+    { zoo_alexnet, ZOO_ALEXNETS },
+    { zoo_zfnet, ZOO_ZFNETS },
+    { zoo_vgg, ZOO_VGGS },
+    { zoo_googlenet, ZOO_GOOGLENETS },
+    { zoo_resnet, ZOO_RESNETS },
+    { zoo_densenet, ZOO_DENSENETS },
+    { zoo_squeezenet, ZOO_SQUEEZENETS },
 };
-enum { NETS = sizeof nets / sizeof *nets };
+enum {
+    FAMILIES = sizeof families / sizeof *families,
+    NETS = 9 + ZOO_MLPS + ZOO_ALEXNETS + ZOO_ZFNETS + ZOO_VGGS + ZOO_GOOGLENETS + ZOO_RESNETS +
+           ZOO_DENSENETS + ZOO_SQUEEZENETS, /* nine stand alone */
+};
 
 int lens_zoo_count(void) { return NETS; }
 
+static const zoo_net *net_at(int index) {
+    for (int f = 0; f < FAMILIES && index >= 0; index -= families[f++].count)
+        if (index < families[f].count) return &families[f].net[index];
+    return NULL;
+}
+
 const lens_zoo_entry *lens_zoo_at(int index) {
-    return index >= 0 && index < NETS ? &nets[index]->entry : NULL;
+    const zoo_net *net = net_at(index);
+    return net ? &net->entry : NULL;
 }
 
 static const zoo_net *find(const char *name) {
     for (int i = 0; name && i < NETS; i++)
-        if (!strcmp(nets[i]->entry.name, name)) return nets[i];
+        if (!strcmp(net_at(i)->entry.name, name)) return net_at(i);
     return NULL;
 }
 
@@ -32,7 +60,7 @@ const lens_zoo_entry *lens_zoo_find(const char *name) {
 
 static lens_status unknown(lens_ctx *ctx, const char *name) {
     const char *names[NETS];
-    for (int i = 0; i < NETS; i++) names[i] = nets[i]->entry.name;
+    for (int i = 0; i < NETS; i++) names[i] = net_at(i)->entry.name;
     const char *near = lens_nearest(name, names, NETS);
     char text[256];
     if (near)
@@ -51,15 +79,15 @@ lens_status lens_zoo_new(lens_ctx *ctx, lens_net **out, const char *name,
     const zoo_net *row = find(name);
     if (!row) return unknown(ctx, name);
     const lens_zoo_entry *paper = &row->entry;
-    lens_zoo_opts full = opts ? *opts : (lens_zoo_opts){ 0 };
-    full.channels = or_default(full.channels, paper->channels);
-    full.height = or_default(full.height, paper->height);
-    full.width = or_default(full.width, paper->width);
-    full.classes = or_default(full.classes, paper->classes);
+    const lens_zoo_opts given = opts ? *opts : (lens_zoo_opts){ 0 };
+    const zoo_order order = { or_default(given.channels, paper->channels),
+                              or_default(given.height, paper->height),
+                              or_default(given.width, paper->width),
+                              or_default(given.classes, paper->classes), row->row };
 
     lens_net *net = lens_net_new(ctx, paper->name);
     if (!net) return LENS_NOMEM;
-    lens_status status = lens_net_finish(net, row->build(net, &full));
+    lens_status status = lens_net_finish(net, row->build(net, &order));
     if (status == LENS_OK)
         *out = net;
     else

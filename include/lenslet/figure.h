@@ -24,6 +24,7 @@
 #define LENSLET_FIGURE_H
 
 #include <lenslet/base.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -132,6 +133,20 @@ LENS_API lens_status lens_figure_sheet(lens_ctx *, lens_figure **out,
                                        const lens_figure_picture *pictures,
                                        const char *const *labels, size_t count,
                                        const lens_figure_opts *);
+
+/* Panels side by side, large: pictures, or maps in the colours of their values. */
+typedef struct lens_figure_tile {
+    const char *name;            /* in bold above it */
+    const char *note;            /* below it, up to two lines broken at "\n"; may be NULL */
+    lens_figure_picture picture; /* black and white are of no use to a map */
+    bool map;                    /* C = 1, coloured: 0..limit, or +-limit if a value is negative */
+    double limit;                /* of a map's scale; 0 = largest magnitude */
+    int row, column, h, w;       /* a frame around these cells; h 0: none */
+} lens_figure_tile;
+
+/* `columns` panels to a row, 1..12; at most 64 are drawn. */
+LENS_API lens_status lens_figure_tiles(lens_ctx *, lens_figure **out, const lens_figure_tile *tiles,
+                                       size_t count, int columns, const lens_figure_opts *);
 
 /* The output layer as nodes and bars: p[0..k-1] in 0..1, the largest node darkest and named in bold.
  * input may be NULL. The sum is printed. */

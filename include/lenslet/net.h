@@ -250,6 +250,8 @@ LENS_API lens_status lens_net_parse(lens_ctx *, lens_net **out, const char *text
                                     const char *where);
 /* The text of a finished net; free with lens_free. */
 LENS_API lens_status lens_net_text(const lens_net *, char **text);
+/* The same into a file, atomically. LENS_IO, LENS_NOMEM. */
+LENS_API lens_status lens_net_save_text(const lens_net *, const char *path);
 
 /* Free words that travel with a model: "classes" (one name a line), "mean", "std" (comma-separated,
  * per channel, of pixels in 0..1), "command", "data", "licence". Copied. NULL value removes. */
@@ -269,9 +271,28 @@ LENS_API lens_status lens_net_load(lens_ctx *, lens_net **out, const char *path)
  * Export writes opset 13 with the words above as metadata_props, atomically. LENS_UNSUPPORTED names the
  * node that ONNX has no operator for (rbf, ...) before anything is written. */
 LENS_API lens_status lens_net_export_onnx(const lens_net *, const char *path);
-/* Weights alone into a finished net, strictly: every missing, unexpected or mismatched tensor is
- * listed in the message and nothing is changed. */
+/* Weights alone into a finished net, from .safetensors or from what torch.save writes (.pth, .pt,
+ * .th; both its forms; a state_dict or a checkpoint with one): the content decides, not the ending.
+ * Strictly: every missing, unexpected or mismatched tensor is listed in the message and nothing is
+ * changed. "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
+ * executed; one that asks for a Python name which no tensor needs is refused with that name. */
 LENS_API lens_status lens_net_load_weights(lens_net *, const char *path);
+
+typedef struct lens_weights_opts {
+    bool partial;      /* load what fits; LENS_BAD_FILE only if nothing does */
+    bool replace_head; /* the parameters that make the classes keep their values if the file has
+                          another number of classes */
+} lens_weights_opts;
+
+/* The same; opts NULL: all strict. *left_out (may be NULL itself): NULL if all was loaded, else a line
+ * that lists what was not and why; free with lens_free. What is not loaded keeps its values: call
+ * lens_init before. */
+LENS_API lens_status lens_net_load_weights_with(lens_net *, const char *path,
+                                                const lens_weights_opts *opts, char **left_out);
+
+/* Any file of tensors that can be loaded -> .safetensors, with the same names, types and (from
+ * safetensors) words; strides become row-major. The prefix "module." of all names is taken off. */
+LENS_API lens_status lens_weights_convert(lens_ctx *, const char *in, const char *out);
 
 /* ---- Running -------------------------------------------------------------------------------- */
 

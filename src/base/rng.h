@@ -18,6 +18,7 @@ typedef enum rng_purpose {
     RNG_SHAPES,   /* the built-in data set */
     RNG_SPLIT,    /* train / validation split */
     RNG_TEST,
+    RNG_SEARCH, /* random search for a kernel: index = element */
 } rng_purpose;
 
 typedef struct rng_key {

@@ -6,14 +6,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "format/safetensors.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "format/map.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -31,8 +27,7 @@ size_t st_dtype_size(st_dtype t) { return DTYPE[t].size; }
 
 struct st_file {
     lens_ctx *ctx;
-    void *map; /* NULL: not ours */
-    size_t map_size;
+    file_map map;        /* empty: the bytes are not ours */
     json_t *root, *meta; /* meta: borrowed from root, or NULL */
     st_tensor *tensor;   /* [count] by position of the data */
     uint32_t *by_name;   /* [count] indices in order of the names */
@@ -216,45 +211,20 @@ lens_status st_parse(lens_ctx *ctx, st_file **out, const void *bytes, size_t siz
 }
 
 lens_status st_open(lens_ctx *ctx, st_file **out, const char *path) {
-    struct stat s;
-    void *map = MAP_FAILED;
-    lens_status status;
+    file_map map;
     *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &s) != 0) {
-        status = ctx_fail(ctx, LENS_IO, "%s: cannot open: %s", path, strerror(errno));
-        goto done;
-    }
-    if (!S_ISREG(s.st_mode)) {
-        status = ctx_fail(ctx, LENS_BAD_FILE, "%s: not a regular file", path);
-        goto done;
-    }
-    if (s.st_size < 8) {
-        status = ctx_fail(ctx, LENS_BAD_FILE, "%s: %lld bytes are too few for a safetensors file",
-                          path, (long long)s.st_size);
-        goto done;
-    }
-    map = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) {
-        status = ctx_fail(ctx, LENS_IO, "%s: cannot map: %s", path, strerror(errno));
-        goto done;
-    }
-    status = st_parse(ctx, out, map, (size_t)s.st_size, path);
-    if (status == LENS_OK) {
+    LENS_TRY(map_open(ctx, &map, path));
+    lens_status status = st_parse(ctx, out, map.bytes, map.size, path);
+    if (status == LENS_OK)
         (*out)->map = map;
-        (*out)->map_size = (size_t)s.st_size;
-        map = MAP_FAILED;
-    }
-
-done:
-    if (map != MAP_FAILED) munmap(map, (size_t)s.st_size);
-    if (fd >= 0) close(fd);
+    else
+        map_close(&map);
     return status;
 }
 
 void st_close(st_file *f) {
     if (!f) return;
-    if (f->map) munmap(f->map, f->map_size);
+    map_close(&f->map);
     json_decref(f->root);
     ctx_free(f->ctx, f->tensor);
     ctx_free(f->ctx, f->by_name);
@@ -328,11 +298,33 @@ static float element(st_dtype dtype, uint64_t bits) {
     }
 }
 
+/* Where the element with this row-major number lies, in elements from `data`. */
+static int64_t place_of(const st_tensor *t, int64_t number) {
+    if (!t->strided) return number;
+    int64_t at = 0;
+    for (int d = t->rank - 1; d >= 0; d--) {
+        at += number % t->dim[d] * t->stride[d];
+        number /= t->dim[d];
+    }
+    return at;
+}
+
 void st_to_float(const st_tensor *t, int64_t first, int64_t count, float *out) {
     size_t size = DTYPE[t->dtype].size;
-    const uint8_t *p = (const uint8_t *)t->data + (size_t)first * size;
+    const uint8_t *data = t->data;
     for (int64_t i = 0; i < count; i++)
-        out[i] = element(t->dtype, load(p + (size_t)i * size, size));
+        out[i] = element(t->dtype, load(data + (size_t)place_of(t, first + i) * size, size));
+}
+
+static void write_data(const st_tensor *t, FILE *stream) {
+    size_t size = DTYPE[t->dtype].size;
+    const uint8_t *data = t->data;
+    if (!t->strided) {
+        fwrite(data, size, (size_t)t->count, stream);
+        return;
+    }
+    for (int64_t i = 0; i < t->count; i++)
+        fwrite(data + (size_t)place_of(t, i) * size, size, 1, stream);
 }
 
 static lens_status build_header(lens_ctx *ctx, const char *path, const st_tensor *tensors,
@@ -389,8 +381,7 @@ lens_status st_write(lens_ctx *ctx, const char *path, const st_tensor *tensors, 
         fwrite(size, 1, 8, stream); /* write errors surface at commit */
         fwrite(header, 1, length, stream);
         for (; length < padded; length++) fputc(' ', stream);
-        for (size_t i = 0; i < count; i++)
-            fwrite(tensors[i].data, DTYPE[tensors[i].dtype].size, (size_t)tensors[i].count, stream);
+        for (size_t i = 0; i < count; i++) write_data(&tensors[i], stream);
         status = file_commit(writer);
     }
     ctx_free(ctx, header);

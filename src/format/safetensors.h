@@ -39,8 +39,10 @@ typedef struct st_tensor {
     st_dtype dtype;
     int rank;
     int64_t dim[ST_MAX_RANK];
-    int64_t count;    /* product of dim */
-    const void *data; /* unaligned, little-endian; in the mapped file when read */
+    int64_t count;               /* product of dim */
+    const void *data;            /* unaligned, little-endian; in the mapped file when read */
+    bool strided;                /* false: row-major without gaps, and `stride` is not used */
+    int64_t stride[ST_MAX_RANK]; /* in elements, from one index to the next; >= 0 */
 } st_tensor;
 
 typedef struct st_pair {
@@ -51,8 +53,7 @@ typedef struct st_file st_file;
 
 /* Maps the file and checks it. LENS_IO; LENS_BAD_FILE: anything the invariant forbids, duplicate
  * names, malformed JSON, with the tensor or byte concerned; LENS_UNSUPPORTED: another dtype, rank
- * above ST_MAX_RANK; LENS_NOMEM. A file that another program cuts short while it is open makes the
- * operating system end the process on access: save by renaming, as st_write does. */
+ * above ST_MAX_RANK; LENS_NOMEM. See map_open. */
 lens_status st_open(lens_ctx *, st_file **out, const char *path);
 
 /* From memory, which must stay until st_close. */
@@ -72,10 +73,10 @@ const char *st_meta(const st_file *, const char *key);
 const char *st_dtype_name(st_dtype); /* "F32" */
 size_t st_dtype_size(st_dtype);      /* bytes */
 
-/* Elements [first, first+count) as float, rounded to nearest; BOOL is 0 or 1. */
+/* Elements [first, first+count) in row-major order as float, rounded to nearest; BOOL is 0 or 1. */
 void st_to_float(const st_tensor *, int64_t first, int64_t count, float *out);
 
-/* Writes tensors and metadata in the order given; the header is padded to a multiple of 8 bytes. The
+/* Writes tensors (row-major, whatever their strides) and metadata in the order given; the header is padded to a multiple of 8 bytes. The
  * old file stays until the new one is complete. LENS_BAD_ARG: a name twice or not UTF-8, the name
  * "__metadata__"; LENS_IO; LENS_NOMEM. */
 lens_status st_write(lens_ctx *, const char *path, const st_tensor *tensors, size_t count,

@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #define XXH_STATIC_LINKING_ONLY /* the size of the state, which then needs no allocation */
-#include "format/safetensors.h"
+#include "format/tensors.h"
 #include "net/onnx.h"
 
 #include <stdlib.h>
@@ -128,6 +128,19 @@ done:
     return status;
 }
 
+lens_status lens_net_save_text(const lens_net *net, const char *path) {
+    char *text = NULL;
+    file_writer *writer = NULL;
+    LENS_TRY(lens_net_text(net, &text));
+    lens_status status = file_begin(net->ctx, &writer, path);
+    if (status == LENS_OK) {
+        fputs(text, file_stream(writer)); /* write errors surface at commit */
+        status = file_commit(writer);
+    }
+    ctx_free(net->ctx, text);
+    return status;
+}
+
 /* ---- Comparing a file with a net ------------------------------------------------------------ */
 
 /* A message that lists at most `most` names of each sort and counts the rest. */
@@ -193,10 +206,6 @@ static bool mismatch(const op_param *op, const st_tensor *tensor, char detail[50
     return !same;
 }
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* PyTorch's batch norm counts its batches; the count has no use here. */
 static bool is_ignored(const char *name) {
     static const char tail[] = "num_batches_tracked";
@@ -204,67 +213,173 @@ static bool is_ignored(const char *name) {
     return length >= sizeof tail - 1 && !strcmp(name + length - (sizeof tail - 1), tail);
 }
 
-/* Every parameter must be there with its shape, and nothing else. */
-static lens_status compare(const lens_net *net, const st_file *file, const char *path) {
-    lens_ctx *ctx = net->ctx;
-    const char **name = ctx_alloc(ctx, (size_t)net->params + 1, sizeof *name);
-    report *r = ctx_alloc(ctx, 1, sizeof *r);
-    lens_status status = LENS_NOMEM;
-    if (!name || !r) goto done;
-    char detail[500];
-    for (int i = 0; i < net->params; i++) {
-        name[i] = net->param[i].name;
-        if (!st_find(file, name[i])) report_add(r, "missing", name[i], "");
+/* Published files call the same layers by other names: CIFAR ResNets of the common implementation
+ * ("linear", "shortcut"), and DenseNets saved before PyTorch 0.4 ("norm.1"). Each side may be the
+ * net's. */
+static const char *const ALIAS[][2] = {
+    { "fc.", "linear." },           { "linear.", "fc." },    { "downsample.", "shortcut." },
+    { "shortcut.", "downsample." }, { "norm1.", "norm.1." }, { "norm2.", "norm.2." },
+    { "conv1.", "conv.1." },        { "conv2.", "conv.2." },
+};
+
+/* `name` with the first component `from` replaced; false: it has none. */
+static bool rename_part(const char *name, const char *from, const char *to, char *out,
+                        size_t room) {
+    for (const char *at = name; (at = strstr(at, from)); at++) {
+        if (at != name && at[-1] != '.') continue;
+        int wrote = snprintf(out, room, "%.*s%s%s", (int)(at - name), name, to, at + strlen(from));
+        return wrote > 0 && (size_t)wrote < room;
     }
-    report_end(r);
-    qsort(name, (size_t)net->params, sizeof *name, by_text);
-    for (size_t i = 0; i < st_count(file); i++) {
-        const char *given = st_at(file, i)->name;
-        if (!bsearch(&given, name, (size_t)net->params, sizeof *name, by_text) &&
-            !is_ignored(given))
-            report_add(r, "unexpected", given, "");
-    }
-    report_end(r);
-    for (int i = 0; i < net->params; i++) {
-        const st_tensor *tensor = st_find(file, net->param[i].name);
-        if (tensor && mismatch(net_param_op(&net->param[i]), tensor, detail))
-            report_add(r, "mismatched", net->param[i].name, detail);
-    }
-    report_end(r);
-    status = LENS_OK;
-    if (r->length)
-        status = ctx_fail(ctx, LENS_BAD_FILE, "%s: the weights do not fit net %s: %s", path,
-                          net->name, r->text);
-done:
-    ctx_free(ctx, name);
-    ctx_free(ctx, r);
-    return status;
+    return false;
 }
 
-static void copy_weights(lens_net *net, const st_file *file) {
+static const st_tensor *find_tensor(const tensor_file *file, const char *name) {
+    char other[2 * NET_MAX_NAME];
+    const st_tensor *t = tensors_find(file, name);
+    for (size_t i = 0; !t && i < LENS_COUNT(ALIAS); i++)
+        if (rename_part(name, ALIAS[i][0], ALIAS[i][1], other, sizeof other))
+            t = tensors_find(file, other);
+    return t;
+}
+
+/* A file next to a net: which tensor each parameter gets, and what may be missing. */
+typedef struct match {
+    const lens_net *net;
+    const tensor_file *file;
+    const char *path;
+    lens_weights_opts opts;
+    const st_tensor **tensor; /* [params]; NULL: keeps its value */
+    bool *used;               /* [tensors of the file] */
+    report *r;
+} match;
+
+static lens_status match_new(match *m, const lens_net *net, const tensor_file *file,
+                             const char *path, const lens_weights_opts *opts) {
+    *m = (match){ .net = net, .file = file, .path = path };
+    if (opts) m->opts = *opts;
+    m->tensor = ctx_alloc(net->ctx, (size_t)net->params + 1, sizeof *m->tensor);
+    m->used = ctx_alloc(net->ctx, tensors_count(file) + 1, sizeof *m->used);
+    m->r = ctx_alloc(net->ctx, 1, sizeof *m->r);
+    return m->tensor && m->used && m->r ? LENS_OK : LENS_NOMEM;
+}
+
+static void match_free(match *m) {
+    ctx_free(m->net->ctx, m->tensor);
+    ctx_free(m->net->ctx, m->used);
+    ctx_free(m->net->ctx, m->r);
+}
+
+/* The head is what makes the classes: parameters whose first dimension is the classes and alone
+ * differs, by the same number of the file for all of them (auxiliary heads are heads too). */
+static bool is_head(const match *m, const op_param *op, const st_tensor *t, int64_t *classes) {
+    if (!t || t->rank != op->rank || op->rank < 1 || !is_real(t->dtype)) return false;
+    for (int d = 1; d < op->rank; d++)
+        if (t->dim[d] != op->dim[d]) return false;
+    int64_t outputs = m->net->output->op.out.c;
+    if (op->dim[0] != outputs || t->dim[0] == outputs || (*classes && *classes != t->dim[0]))
+        return false;
+    *classes = t->dim[0];
+    return true;
+}
+
+/* Drops the head's tensors and says so. */
+static void replace_head(match *m) {
+    int64_t classes = 0;
+    char detail[100];
+    for (int i = m->net->params - 1; i >= 0; i--) /* the output's first */
+        if (is_head(m, net_param_op(&m->net->param[i]), m->tensor[i], &classes)) {
+            report_add(m->r, "new head", m->net->param[i].name, "");
+            m->tensor[i] = NULL;
+        }
+    report_end(m->r);
+    if (!classes) return;
+    snprintf(detail, sizeof detail, " (%lld classes in the file, %d in the net)",
+             (long long)classes, m->net->output->op.out.c);
+    report_put(m->r, "%s", detail);
+}
+
+/* Every parameter must be there with its shape, and nothing else, but for what the options allow. */
+static lens_status match_all(match *m) {
+    const lens_net *net = m->net;
+    size_t loaded = 0, refused, allowed;
+    char detail[500];
     for (int i = 0; i < net->params; i++) {
-        const st_tensor *tensor = st_find(file, net->param[i].name);
-        st_to_float(tensor, 0, tensor->count, net->weights + net->param[i].offset);
+        m->tensor[i] = find_tensor(m->file, net->param[i].name);
+        if (m->tensor[i])
+            m->used[m->tensor[i] - tensors_at(m->file, 0)] = true;
+        else
+            report_add(m->r, "missing", net->param[i].name, "");
+    }
+    report_end(m->r);
+    for (size_t i = 0; i < tensors_count(m->file); i++) {
+        const char *given = tensors_at(m->file, i)->name;
+        if (!m->used[i] && !is_ignored(given)) report_add(m->r, "unexpected", given, "");
+    }
+    report_end(m->r);
+    refused = m->r->length;
+    if (m->opts.replace_head) replace_head(m);
+    allowed = m->r->length - refused;
+    for (int i = 0; i < net->params; i++) {
+        if (!m->tensor[i]) continue;
+        if (mismatch(net_param_op(&net->param[i]), m->tensor[i], detail)) {
+            report_add(m->r, "mismatched", net->param[i].name, detail);
+            m->tensor[i] = NULL;
+        }
+        loaded += m->tensor[i] != NULL;
+    }
+    report_end(m->r);
+    if (m->r->length == allowed || (m->opts.partial && loaded)) return LENS_OK;
+    return ctx_fail(net->ctx, LENS_BAD_FILE, "%s: %s net %s: %s", m->path,
+                    m->opts.partial ? "none of the weights fits" : "the weights do not fit",
+                    net->name, m->r->text);
+}
+
+static void copy_weights(lens_net *net, const match *m) {
+    for (int i = 0; i < net->params; i++) {
+        const st_tensor *tensor = m->tensor[i];
+        if (tensor) st_to_float(tensor, 0, tensor->count, net->weights + net->param[i].offset);
     }
     lens_net_touched(net);
 }
 
 /* ---- Loading -------------------------------------------------------------------------------- */
 
-lens_status lens_net_load_weights(lens_net *net, const char *path) {
-    st_file *file;
+lens_status lens_net_load_weights_with(lens_net *net, const char *path,
+                                       const lens_weights_opts *opts, char **left_out) {
+    tensor_file *file;
+    match m;
+    if (left_out) *left_out = NULL;
     if (!net->finished)
         return ctx_fail(net->ctx, LENS_BAD_ARG, "net %s is not finished: see lens_net_finish",
                         net->name);
-    LENS_TRY(st_open(net->ctx, &file, path));
-    lens_status status = compare(net, file, path);
-    if (status == LENS_OK) copy_weights(net, file);
-    st_close(file);
+    LENS_TRY(tensors_open(net->ctx, &file, path));
+    lens_status status = match_new(&m, net, file, path, opts);
+    if (status == LENS_OK) status = match_all(&m);
+    if (status == LENS_OK && left_out && m.r->length) {
+        *left_out = ctx_strdup(net->ctx, m.r->text);
+        if (!*left_out) status = LENS_NOMEM;
+    }
+    if (status == LENS_OK) copy_weights(net, &m);
+    match_free(&m);
+    tensors_close(file);
     return status;
 }
 
-static lens_status load(lens_ctx *ctx, lens_net **net, const st_file *file, const char *path) {
-    const char *text = st_meta(file, "net");
+lens_status lens_net_load_weights(lens_net *net, const char *path) {
+    return lens_net_load_weights_with(net, path, NULL, NULL);
+}
+
+lens_status lens_weights_convert(lens_ctx *ctx, const char *in, const char *out) {
+    tensor_file *file;
+    LENS_TRY(tensors_open(ctx, &file, in));
+    lens_status status = tensors_write(file, out);
+    tensors_close(file);
+    return status;
+}
+
+static lens_status load(lens_ctx *ctx, lens_net **net, const tensor_file *file, const char *path) {
+    const char *text = tensors_meta(file, "net");
+    match m;
     if (!text)
         return ctx_fail(ctx, LENS_BAD_FILE, "%s: it holds weights but no description of a net",
                         path);
@@ -273,15 +388,17 @@ static lens_status load(lens_ctx *ctx, lens_net **net, const st_file *file, cons
     lens_status status = net_parse(ctx, net, text, where);
     ctx_free(ctx, where);
     LENS_TRY(status);
-    LENS_TRY(compare(*net, file, path));
-    LENS_TRY(net_allocate(*net));
-    for (size_t i = 0; i < st_meta_count(file); i++) {
-        st_pair pair = st_meta_at(file, i);
+    status = match_new(&m, *net, file, path, NULL);
+    if (status == LENS_OK) status = match_all(&m);
+    if (status == LENS_OK) status = net_allocate(*net);
+    for (size_t i = 0; i < tensors_meta_count(file) && status == LENS_OK; i++) {
+        st_pair pair = tensors_meta_at(file, i);
         if (*pair.key && !is_reserved(pair.key))
-            LENS_TRY(lens_net_set_meta(*net, pair.key, pair.value));
+            status = lens_net_set_meta(*net, pair.key, pair.value);
     }
-    copy_weights(*net, file);
-    return LENS_OK;
+    if (status == LENS_OK) copy_weights(*net, &m);
+    match_free(&m);
+    return status;
 }
 
 /* The first bytes decide; a file that cannot be read is left to its loader to complain about. */
@@ -302,13 +419,13 @@ static lens_status load_onnx(lens_ctx *ctx, lens_net **out, const char *path) {
 }
 
 lens_status lens_net_load(lens_ctx *ctx, lens_net **out, const char *path) {
-    st_file *file;
+    tensor_file *file;
     lens_net *net = NULL;
     *out = NULL;
     if (is_onnx(path)) return load_onnx(ctx, out, path);
-    LENS_TRY(st_open(ctx, &file, path));
+    LENS_TRY(tensors_open(ctx, &file, path));
     lens_status status = load(ctx, &net, file, path);
-    st_close(file);
+    tensors_close(file);
     if (status == LENS_OK)
         *out = net;
     else
