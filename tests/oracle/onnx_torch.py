@@ -33,12 +33,13 @@ class Plain(nn.Module):
 
 
 class Residual(nn.Module):
-    """Option A shortcut, a branch, global pooling by mean, dropout."""
+    """A strided shortcut, a branch, global pooling by mean, dropout."""
 
     def __init__(self):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
         self.conv2 = nn.Conv2d(6, 10, 3, stride=2, padding=1)
+        self.short = nn.Conv2d(6, 10, 1)
         self.left = nn.Conv2d(10, 4, 1)
         self.right = nn.Conv2d(10, 5, 3, padding=1)
         self.drop = nn.Dropout(0.3)
@@ -46,7 +47,7 @@ class Residual(nn.Module):
 
     def forward(self, x):
         x = torch.tanh(self.conv1(x))
-        x = self.conv2(x) + F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2))
+        x = self.conv2(x) + self.short(x[:, :, ::2, ::2])
         x = torch.cat([torch.sigmoid(self.left(x)), self.right(x)], 1)
         x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
         return F.softmax(self.fc(self.drop(x.mean([2, 3]))), dim=1)
