@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 int open_numbers(cli *c, numbers *p, const char *path, int channels) {
@@ -245,11 +244,6 @@ static int filter_once(cli *c, numbers *p, const char *text, double *gain) {
     return EXIT_DONE;
 }
 
-static bool has_ending(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcasecmp(text + n - m, end);
-}
-
 /* y -> 0..255: v*255/white cut (clip, abs), or 128 +- 127 at +-limit (signed). */
 static lens_status write_picture(cli *c, const numbers *p, bool is_signed, bool magnitude,
                                  double limit, const char *path, long long *cut) {
@@ -275,13 +269,13 @@ static int write_result(cli *c, const numbers *p, double gain, const char *out) 
     bool chosen = has(c, "signed") || has(c, "abs") || has(c, "clip");
     bool is_signed = has(c, "signed") || (!chosen && fabs(gain) < 0.5 && s.min < 0);
     double limit = fmax(fabs(s.min), fabs(s.max));
-    const char *display = has_ending(out, ".npy") ? "numbers"
+    const char *display = ends_with(out, ".npy") ? "numbers"
                           : is_signed            ? "signed"
                           : has(c, "abs")        ? "abs"
                                                  : "clip";
     long long cut = 0;
     lens_status status;
-    if (has_ending(out, ".npy")) {
+    if (ends_with(out, ".npy")) {
         lens_tensor t = { p->data, 3, { p->c, p->h, p->w } };
         status = lens_npy_write(c->ctx, &t, out);
     } else {
@@ -293,7 +287,7 @@ static int write_result(cli *c, const numbers *p, double gain, const char *out) 
              *end = say_number(limit);
         printf("%s  %dx%dx%d  min %s  max %s  sum %s  not 0 %lld of %zu\n", out, p->c, p->h, p->w,
                min, max, sum, s.nonzero, n);
-        if (is_signed && !has_ending(out, ".npy"))
+        if (is_signed && !ends_with(out, ".npy"))
             printf("shown with 0 as mid grey, black and white at -%s and %s\n", end, end);
         if (cut) printf("%lld values beyond black and white are shown as such\n", cut);
         free(min), free(max), free(sum), free(end);

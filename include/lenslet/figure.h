@@ -141,6 +141,7 @@ typedef struct lens_figure_tile {
     lens_figure_picture picture; /* black and white are of no use to a map */
     bool map;                    /* C = 1, coloured: 0..limit, or +-limit if a value is negative */
     double limit;                /* of a map's scale; 0 = largest magnitude */
+    double side;                 /* px its longer side may take; 0 = the whole column */
     int row, column, h, w;       /* a frame around these cells; h 0: none */
 } lens_figure_tile;
 

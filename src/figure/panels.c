@@ -32,7 +32,8 @@ static lens_status check(lens_ctx *ctx, const lens_figure_tile *tiles, size_t co
     return LENS_OK;
 }
 
-static double zoom_of(const lens_figure_tile *t, double side) {
+static double zoom_of(const lens_figure_tile *t, double room) {
+    double side = t->side > 0 && t->side < room ? t->side : room;
     return fig_zoom(t->picture.h > t->picture.w ? t->picture.h : t->picture.w, side);
 }
 

@@ -11,9 +11,9 @@
 
 /* Two windows score the same if they differ by less: a thousand times the rounding of a sum of 10,000
  * products, and far below what one grey level changes. */
-#define TIE              1e-9
+#define TIE 1e-9
 enum { REFINE_MOST = 1000 };
-#define USUAL_ERROR 0.1
+#define USUAL_ERROR      0.1
 #define USUAL_SIMILARITY 0.95
 
 /* Direct search costs one multiply-add a tap and window; by DFT about 15 log2(n) a cell, and it is used
