@@ -125,7 +125,7 @@ typedef struct model {
 
 /* The endings of files that hold tensors: .safetensors and PyTorch's. */
 bool names_tensors(const char *path);
-bool ends_with(const char *text, const char *end);
+bool has_ending(const char *text, const char *end);
 /* A net of the zoo (with `opts`), a net text or a model file. */
 int open_net(cli *, model *, const char *what, const lens_zoo_opts *opts);
 /* The same for an operand, with --input and --classes. */

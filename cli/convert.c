@@ -28,10 +28,10 @@ static int write_net(cli *c, const char *in, const char *out,
 }
 
 static int write_tensors(cli *c, const char *in, const char *out) {
-    if (lens_zoo_find(in) || ends_with(in, ".txt") || ends_with(in, ".net"))
+    if (lens_zoo_find(in) || has_ending(in, ".txt") || has_ending(in, ".net"))
         return fail(c, EXIT_USAGE, "%s is a net without weights, but %s is to hold weights", in,
                     out);
-    if (ends_with(in, ".onnx")) return write_net(c, in, out, lens_net_save);
+    if (has_ending(in, ".onnx")) return write_net(c, in, out, lens_net_save);
     return converted(c, in, lens_weights_convert(c->ctx, in, out));
 }
 
@@ -56,7 +56,7 @@ static const struct {
 int run_convert(cli *c) {
     const char *in = c->operand[0], *out = c->operand[1];
     size_t count = sizeof formats / sizeof *formats, k = 0;
-    while (k < count && !ends_with(out, formats[k].ending)) k++;
+    while (k < count && !has_ending(out, formats[k].ending)) k++;
     if (k == count)
         return fail(c, EXIT_USAGE,
                     "%s: the ending names no format that can be written: "

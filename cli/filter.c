@@ -269,13 +269,13 @@ static int write_result(cli *c, const numbers *p, double gain, const char *out) 
     bool chosen = has(c, "signed") || has(c, "abs") || has(c, "clip");
     bool is_signed = has(c, "signed") || (!chosen && fabs(gain) < 0.5 && s.min < 0);
     double limit = fmax(fabs(s.min), fabs(s.max));
-    const char *display = ends_with(out, ".npy") ? "numbers"
+    const char *display = has_ending(out, ".npy") ? "numbers"
                           : is_signed            ? "signed"
                           : has(c, "abs")        ? "abs"
                                                  : "clip";
     long long cut = 0;
     lens_status status;
-    if (ends_with(out, ".npy")) {
+    if (has_ending(out, ".npy")) {
         lens_tensor t = { p->data, 3, { p->c, p->h, p->w } };
         status = lens_npy_write(c->ctx, &t, out);
     } else {
@@ -287,7 +287,7 @@ static int write_result(cli *c, const numbers *p, double gain, const char *out) 
              *end = say_number(limit);
         printf("%s  %dx%dx%d  min %s  max %s  sum %s  not 0 %lld of %zu\n", out, p->c, p->h, p->w,
                min, max, sum, s.nonzero, n);
-        if (is_signed && !ends_with(out, ".npy"))
+        if (is_signed && !has_ending(out, ".npy"))
             printf("shown with 0 as mid grey, black and white at -%s and %s\n", end, end);
         if (cut) printf("%lld values beyond black and white are shown as such\n", cut);
         free(min), free(max), free(sum), free(end);

@@ -7,18 +7,19 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 enum { MAX_NET_TEXT = 1 << 20 }; /* a DenseNet-264 is 40 KiB */
 
-bool ends_with(const char *text, const char *end) {
+bool has_ending(const char *text, const char *end) {
     size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && !strcmp(text + length - tail, end);
+    return length >= tail && !strcasecmp(text + length - tail, end);
 }
 
 bool names_tensors(const char *path) {
-    return ends_with(path, ".safetensors") || ends_with(path, ".pth") || ends_with(path, ".pt") ||
-           ends_with(path, ".th");
+    return has_ending(path, ".safetensors") || has_ending(path, ".pth") ||
+           has_ending(path, ".pt") || has_ending(path, ".th");
 }
 
 /* A word that can only be meant as a path. */
@@ -102,7 +103,7 @@ int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
             return EXIT_DONE;
         }
     }
-    if (names_tensors(what) || ends_with(what, ".onnx")) {
+    if (names_tensors(what) || has_ending(what, ".onnx")) {
         status = lens_net_load(c->ctx, &m->net, what);
         m->trained = true;
     } else {

@@ -274,6 +274,19 @@ static lens_status signals(lens_ctx *ctx, const char *folder) {
     return status;
 }
 
+/* PyTorch files of both forms, rewritten. */
+static lens_status pytorch_files(lens_ctx *ctx, const char *folder) {
+    static const char *const files[] = { "checkpoint.pth", "checkpoint-stream.pth" };
+    lens_status status = LENS_OK;
+    char in[1024], out[1024];
+    snprintf(out, sizeof out, "%s/out.safetensors", folder);
+    for (int i = 0; i < 2 && status == LENS_OK; i++) {
+        snprintf(in, sizeof in, TEST_SOURCE_DIR "/tests/data/%s", files[i]);
+        status = lens_weights_convert(ctx, in, out);
+    }
+    return status;
+}
+
 #define SCENARIO(name)                                                                             \
     static void test_##name(void **state) {                                                        \
         (void)state;                                                                               \
@@ -287,6 +300,7 @@ SCENARIO(load_data)
 SCENARIO(train_loop)
 SCENARIO(zoo_nets)
 SCENARIO(signals)
+SCENARIO(pytorch_files)
 
 static const struct CMUnitTest tests[] = {
     T("memory runs out: building a net", test_build_net),
@@ -297,6 +311,7 @@ static const struct CMUnitTest tests[] = {
     T("memory runs out: the training loop", test_train_loop),
     T("memory runs out: a net of the zoo", test_zoo_nets),
     T("memory runs out: signals", test_signals),
+    T("memory runs out: PyTorch files", test_pytorch_files),
 };
 
 TEST_MAIN(tests)

@@ -55,20 +55,20 @@ static void zfnet_learns(void **state) { (void)state, learns("zfnet", 64, 30, 0.
 static void googlenet_learns(void **state) {
     (void)state;
     learns("googlenet", 64, 10, 0.05, true);
-    learns("googlenet-v1", 64, 30, 0.01, false);
+    learns("googlenet-v1", 32, 30, 0.01, false);
 }
 static void resnet_learns(void **state) {
     (void)state;
     learns("resnet20", 32, 10, 0.1, true);
     learns("resnet20-b", 32, 10, 0.1, true);
-    learns("resnet18", 64, 8, 0.05, true);
-    learns("resnet50-v1", 64, 15, 0.02, true);
+    learns("resnet18", 32, 8, 0.05, true);
+    learns("resnet50-v1", 32, 15, 0.02, true);
 }
 static void densenet_learns(void **state) {
     (void)state;
     learns("densenet-40-12", 16, 10, 0.1, true);
     learns("densenet-bc-100-12", 16, 10, 0.1, true);
-    learns("densenet121", 64, 8, 0.05, true);
+    learns("densenet121", 32, 8, 0.05, true);
 }
 static void squeezenet_learns(void **state) {
     (void)state, learns("squeezenet1_1", 64, 60, 0.01, false);

@@ -566,8 +566,8 @@ lens_status pth_parse(lens_ctx *ctx, pth_file **out, const void *bytes, size_t s
     pth_file *f = ctx_alloc(ctx, 1, sizeof *f);
     lens_status status = LENS_NOMEM;
     pickle_value state;
+    if (f) f->ctx = ctx;
     if (!r || !f) goto done;
-    f->ctx = ctx;
     *r = (reader){ .f = f, .ctx = ctx, .file = name, .bytes = bytes, .size = size };
     status = size && *r->bytes == 'P' ? open_zip(r) : open_stream(r);
     if (status == LENS_OK) status = find_state(r, &state);

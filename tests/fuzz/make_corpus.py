@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the small seed files of tests/fuzz/corpus that are not pictures by libjpeg (those lie there
-as they are). Plain Python; the same files every time.  SPDX-License-Identifier: Apache-2.0"""
+"""Writes the small seed files of tests/fuzz/corpus that are not pictures by libjpeg or files by
+PyTorch (those lie there as they are). Plain Python; the same files every time.
+SPDX-License-Identifier: Apache-2.0"""
 import gzip
 import os
 import struct
