@@ -14,22 +14,33 @@ static int converted(cli *c, const char *in, lens_status status) {
     return status == LENS_OK ? EXIT_DONE : fail_status(c, status, writing ? WORKING : READING);
 }
 
-static int write_tensors(cli *c, const char *in, const char *out) {
-    if (lens_zoo_find(in) || has_ending(in, ".txt") || has_ending(in, ".net"))
-        return fail(c, EXIT_USAGE, "%s is a net without weights, but %s is to hold weights", in,
-                    out);
-    return converted(c, in, lens_weights_convert(c->ctx, in, out));
-}
-
-static int write_text(cli *c, const char *in, const char *out) {
+/* A whole net, through one of the library's functions. */
+static int write_net(cli *c, const char *in, const char *out,
+                     lens_status (*write)(const lens_net *, const char *)) {
     model m = { 0 };
     int status = open_argument(c, &m, in);
     if (status == EXIT_DONE) {
-        lens_status written = lens_net_save_text(m.net, out);
+        lens_status written = write(m.net, out);
         if (written != LENS_OK) status = fail_status(c, written, WORKING);
     }
     close_model(&m);
     return status;
+}
+
+static int write_tensors(cli *c, const char *in, const char *out) {
+    if (lens_zoo_find(in) || has_ending(in, ".txt") || has_ending(in, ".net"))
+        return fail(c, EXIT_USAGE, "%s is a net without weights, but %s is to hold weights", in,
+                    out);
+    if (has_ending(in, ".onnx")) return write_net(c, in, out, lens_net_save);
+    return converted(c, in, lens_weights_convert(c->ctx, in, out));
+}
+
+static int write_text(cli *c, const char *in, const char *out) {
+    return write_net(c, in, out, lens_net_save_text);
+}
+
+static int write_onnx(cli *c, const char *in, const char *out) {
+    return write_net(c, in, out, lens_net_export_onnx);
 }
 
 static const struct {
@@ -37,6 +48,7 @@ static const struct {
     int (*write)(cli *, const char *in, const char *out);
 } formats[] = {
     { ".safetensors", "safetensors", write_tensors },
+    { ".onnx", "ONNX", write_onnx },
     { ".txt", "net text", write_text },
     { ".net", "net text", write_text },
 };
@@ -48,7 +60,7 @@ int run_convert(cli *c) {
     if (k == count)
         return fail(c, EXIT_USAGE,
                     "%s: the ending names no format that can be written: "
-                    ".safetensors, .txt or .net is expected",
+                    ".safetensors, .onnx, .txt or .net is expected",
                     out);
     if (!strcmp(in, out)) return fail(c, EXIT_USAGE, "%s would be written over itself", in);
     int status = formats[k].write(c, in, out);

@@ -103,7 +103,7 @@ int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
             return EXIT_DONE;
         }
     }
-    if (names_tensors(what)) {
+    if (names_tensors(what) || has_ending(what, ".onnx")) {
         status = lens_net_load(c->ctx, &m->net, what);
         m->trained = true;
     } else {

@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #define XXH_STATIC_LINKING_ONLY /* the size of the state, which then needs no allocation */
 #include "format/tensors.h"
-#include "net/net.h"
+#include "net/onnx.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -401,10 +401,28 @@ static lens_status load(lens_ctx *ctx, lens_net **net, const tensor_file *file, 
     return status;
 }
 
+/* The first bytes decide; a file that cannot be read is left to its loader to complain about. */
+static bool is_onnx(const char *path) {
+    uint8_t head[16];
+    FILE *file = fopen(path, "rb");
+    size_t size = file ? fread(head, 1, sizeof head, file) : 0;
+    if (file) fclose(file);
+    return onnx_looks(head, size);
+}
+
+static lens_status load_onnx(lens_ctx *ctx, lens_net **out, const char *path) {
+    onnx_file *file;
+    LENS_TRY(onnx_open(ctx, &file, path));
+    lens_status status = net_from_onnx(ctx, out, onnx_description(file), path);
+    onnx_close(file);
+    return status;
+}
+
 lens_status lens_net_load(lens_ctx *ctx, lens_net **out, const char *path) {
     tensor_file *file;
     lens_net *net = NULL;
     *out = NULL;
+    if (is_onnx(path)) return load_onnx(ctx, out, path);
     LENS_TRY(tensors_open(ctx, &file, path));
     lens_status status = load(ctx, &net, file, path);
     tensors_close(file);
