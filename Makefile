@@ -53,7 +53,7 @@ bench-peers:
 	sh tools/setup.sh peers
 	cmake --preset release
 	cmake --build build/release -j $(JOBS)
-	python3 bench/peers/lenet.py build/release/lenslet
+	/usr/bin/python3 bench/peers/lenet.py build/release/lenslet
 
 check-torchvision:
 	sh tools/setup.sh peers

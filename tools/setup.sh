@@ -13,7 +13,7 @@ build) ;;
 demo) optional='dataset-fashion-mnist time' ;;
 ci)
     required="$required clang clang-format"
-    optional='dataset-fashion-mnist time'
+    optional='dataset-fashion-mnist time libonnx-testdata python3-torch python3-torchvision'
     ;;
 peers)
     required="$required python3-torch python3-torchvision"
