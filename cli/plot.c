@@ -332,10 +332,7 @@ static int plot_confusion(cli *c) {
     judged j;
     int status = judge(c, &j);
     if (status == EXIT_DONE) {
-        char right[32], all[32];
-        char *title =
-            say_text("%s on %s: %s of %s right", lens_net_name(j.m.net), j.info->name,
-                     with_commas(j.result.correct, right), with_commas(j.result.images, all));
+        char *title = say_text("%s on %s", lens_net_name(j.m.net), j.info->name);
         const lens_figure_opts opts = figure_opts(c, title);
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_confusion(c->ctx, &figure, j.confusion, j.m.classes,
@@ -404,7 +401,7 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
     char *title = say_text("%s on %s: %s mistakes in %s pictures", lens_net_name(j->m.net), d->name,
                            with_commas(j->result.images - j->result.correct, mistakes),
                            with_commas(j->result.images, images));
-    char *subtitle = say_text("the %zu most confident, the surest first", count);
+    char *subtitle = say_text("%zu of them shown", count);
     lens_figure_opts opts = figure_opts(c, title);
     if (count) opts.subtitle = subtitle;
     lens_figure *figure = NULL;
