@@ -73,7 +73,8 @@ typedef struct lens_ctx_opts {
                           (affinity mask and cgroup quota) */
     const char *isa; /* "scalar", "avx2", "avx512": cap the level; NULL = $LENSLET_ISA, else best */
     bool strict; /* only algorithms that form every product (no Winograd) for nets made with this
-                          context: a few times smaller rounding error, less speed */
+                        context: a few times smaller rounding error, an output that no pixel outside
+                        its window changes by a bit, less speed */
     lens_alloc alloc; /* resize == NULL: malloc and free */
     lens_log_fn *log; /* NULL: silence */
     void *log_user;

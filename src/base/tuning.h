@@ -66,8 +66,8 @@ enum {
     TUNE_TASKS = 3,
     TUNE_SPLIT_MACS = 100,
     TUNE_CHUNK_BYTES = 4096,
-    TUNE_WINO_MAPS = 1,
-    TUNE_WINO_SIDE = 1,
+    TUNE_WINO_MAPS = 5, /* and SIDE: more than the exact worked examples have */
+    TUNE_WINO_SIDE = 5,
     TUNE_WINO_V_BYTES = 20000,
     TUNE_WINO_BYTES = 16 << 20,
 };
