@@ -122,7 +122,7 @@ lens_status data_open_idx(lens_data *d, const char *folder) {
         LENS_TRY(data_set_classes(d, fashion ? FASHION : DIGITS, 10));
     LENS_TRY(idx_split(d, folder, LENS_TRAIN));
     if (!d->info.classes) {
-        char text[256][4];
+        char text[256][12];
         const char *names[256];
         int most = 0;
         for (size_t i = 0; i < d->split[LENS_TRAIN].count; i++)

@@ -346,10 +346,9 @@ static lens_status find_external(onnx_file *f, cursor message, onnx_tensor *t, s
     if ((unsigned long long)length != bytes || (unsigned long long)offset > e->size ||
         bytes > e->size - (size_t)offset)
         return ctx_fail(f->ctx, LENS_BAD_FILE,
-                        "%s: tensor '%.200s': its %zu bytes do not match bytes %lld to %lld of "
-                        "'%.200s', which has %zu",
-                        f->name, t->name, bytes, offset, offset + (bytes ? length : 0), location,
-                        e->size);
+                        "%s: tensor '%.200s': its %zu bytes do not match %lld bytes from byte %lld "
+                        "of '%.200s', which has %zu",
+                        f->name, t->name, bytes, length, offset, location, e->size);
     t->raw = e->map ? (const uint8_t *)e->map + offset : (const void *)"";
     return LENS_OK;
 }
