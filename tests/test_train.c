@@ -791,7 +791,7 @@ static void killed_at_any_moment(void **state) {
     close_in(&w);
     lens_train_opts o = options_of(&recipes[0], w.out);
     o.save_every = 1;
-    o.epochs = 8; /* long enough that even a late SIGKILL finds the run going */
+    o.epochs = 4; /* long enough that even a late SIGKILL finds the run going */
     unsigned seed = 12345;
     int kills = 0;
     for (int attempt = 0; attempt < 12; attempt++) {
