@@ -4,11 +4,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "format/safetensors.h"
 #include "net/net.h"
+#include "support/comma.h"
 #include "support/tempdir.h"
 #include "test.h"
 
 #include <lenslet/zoo.h>
-#include <locale.h>
 
 static lens_net *parsed(lens_ctx *ctx, const char *text) {
     lens_net *net = NULL;
@@ -398,12 +398,12 @@ static void loading_is_strict(void **state) {
 
 static void numbers_ignore_the_locale(void **state) {
     (void)state;
-    if (!setlocale(LC_NUMERIC, "de_DE.UTF-8") && !setlocale(LC_NUMERIC, "fr_FR.UTF-8")) {
-        print_message("no locale with a decimal comma is installed\n");
-        skip();
+    if (!comma_begin()) {
+        print_message("SKIPPED: no locale with a decimal comma is to be had (Debian: locales)\n");
+        skip(); /* in "C" this would repeat another test and show nothing */
     }
     text_comes_back(state);
-    setlocale(LC_NUMERIC, "C");
+    comma_end();
 }
 
 /* A kind or key that the documentation does not name is not finished; its examples are nets. */

@@ -12,7 +12,7 @@ case ${1:-build} in
 build) ;;
 demo) optional='dataset-fashion-mnist time' ;;
 ci)
-    required="$required clang clang-format"
+    required="$required clang clang-format locales"
     optional='dataset-fashion-mnist time libonnx-testdata python3-torch python3-torchvision'
     ;;
 peers)

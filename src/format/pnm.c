@@ -21,7 +21,7 @@ static lens_status fail(pnm *f, const char *expected) {
 }
 
 /* Skips white space and comments ("#" to the end of the line). */
-static void skip(pnm *f) {
+static void skip_space(pnm *f) {
     while (f->at < f->size) {
         if (f->bytes[f->at] == '#')
             while (f->at < f->size && f->bytes[f->at] != '\n') f->at++;
@@ -33,7 +33,7 @@ static void skip(pnm *f) {
 }
 
 static lens_status number(pnm *f, uint32_t *out, const char *what) {
-    skip(f);
+    skip_space(f);
     uint32_t v = 0;
     size_t start = f->at;
     for (; f->at < f->size && f->bytes[f->at] >= '0' && f->bytes[f->at] <= '9'; f->at++) {
@@ -47,7 +47,7 @@ static lens_status number(pnm *f, uint32_t *out, const char *what) {
 
 /* The next sample of a plain bitmap: digits need no space between them. */
 static lens_status bit(pnm *f, uint32_t *out) {
-    skip(f);
+    skip_space(f);
     if (f->at == f->size || (f->bytes[f->at] != '0' && f->bytes[f->at] != '1'))
         return fail(f, "0 or 1");
     *out = f->bytes[f->at++] == '1';
