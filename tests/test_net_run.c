@@ -438,6 +438,43 @@ static lens_net *small_net(lens_ctx *ctx) {
     return finished(ctx, lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES }));
 }
 
+static void timing_follows_the_plan(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx), *other = small_net(ctx);
+    lens_session *s =
+        session(net, ctx, (lens_session_opts){ .batch = 1, .train = true, .timed = true });
+    lens_session *plain = session(net, ctx, (lens_session_opts){ .batch = 1 });
+    float x[2 * SIDE * SIDE] = { 0.5f }, dy[CLASSES] = { 1 };
+    lens_tensor y, in = picture(x, 1), out = { dy, 2, { 1, CLASSES } };
+    lens_node *conv = lens_net_find(net, "conv2"), *flat = lens_net_find(net, "flat");
+    lens_node_timing t;
+
+    assert_int_equal(lens_timing(s, conv, &t), LENS_BAD_ARG);
+    assert_string_equal(lens_why(ctx), "conv2: nothing has been run yet");
+    assert_int_equal(lens_timing(s, lens_net_find(other, "conv2"), &t), LENS_BAD_ARG);
+    assert_string_equal(lens_why(ctx), "lens_timing: the node is not one of net small");
+    assert_int_equal(lens_timing(plain, conv, &t), LENS_BAD_ARG);
+    assert_string_equal(lens_why(ctx), "conv2: lens_timing needs a session made with timed");
+
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_timing(s, conv, &t));
+    assert_true(t.forward > 0 && t.backward == 0 && !t.merged);
+    assert_string_equal(t.forward_by, "direct");
+    assert_string_equal(t.weight_by, "direct");
+    assert_ok(ctx, lens_timing(s, flat, &t));
+    assert_true(t.forward == 0 && t.merged && !t.forward_by);
+    assert_ok(ctx, lens_backward(s, &out));
+    assert_ok(ctx, lens_timing(s, conv, &t));
+    assert_true(t.forward > 0 && t.backward > 0);
+
+    lens_session_free(plain);
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_net_free(other);
+    lens_ctx_free(ctx);
+}
+
 static void steady_state_allocates_nothing(void **state) {
     (void)state;
     lens_ctx *ctx = test_ctx(2);
@@ -902,6 +939,7 @@ int main(void) {
         T("a value with two readers is neither fused nor overwritten", shared_values_stay),
         T("placement: buffers alive at one time never overlap", buffers_keep_apart),
         T("inference frees values after their last reader", inference_frees_values),
+        T("timing: a node spends time where the plan runs it", timing_follows_the_plan),
         T("a steady-state step allocates nothing", steady_state_allocates_nothing),
         T("[P7] backward without its own forward is refused", backward_needs_its_forward),
         T("shapes that do not fit name both sides", shapes_name_both_sides),

@@ -302,7 +302,8 @@ typedef struct lens_session_opts {
     bool train;      /* keep what backward needs */
     bool watch;      /* keep every node's value (and gradient) for lens_peek */
     bool input_grad; /* backward also computes the gradient of the input */
-    uint64_t seed;   /* of dropout */
+    bool timed;    /* take the time of every node for lens_timing: two looks at the clock a node */
+    uint64_t seed; /* of dropout */
 } lens_session_opts;
 
 /* Plans all memory into one arena; nothing is allocated afterwards. `ctx` may differ from the net's. opts may be
@@ -330,6 +331,17 @@ LENS_API lens_status lens_grad(lens_session *, int index, lens_tensor *view);
  * the node's). On a session made with .watch: the engine's own numbers, algorithm unchanged. */
 typedef enum lens_which { LENS_VALUE, LENS_GRADIENT } lens_which;
 LENS_API lens_status lens_peek(lens_session *, const lens_node *, lens_which, lens_tensor *view);
+
+/* Where the time of the latest run went: seconds at one node, 0 for what did not run. A node that
+ * takes over others (bias, activation) spends their time, too. The names are static strings. */
+typedef struct lens_node_timing {
+    double forward, backward;
+    bool merged; /* forward has nothing to do: a view, or another node does its work */
+    const char *forward_by, *input_by, *weight_by; /* algorithm of the forward pass and of the two
+                                 gradients: "direct", "winograd"; NULL: the kind has only one */
+} lens_node_timing;
+/* LENS_BAD_ARG: a session made without .timed, a node of another net, or nothing has been run yet. */
+LENS_API lens_status lens_timing(lens_session *, const lens_node *, lens_node_timing *out);
 
 /* Switch a feature map off (its value is set to 0 after the node) or on again. Watch sessions only. */
 LENS_API lens_status lens_mute(lens_session *, const lens_node *, int channel, bool off);

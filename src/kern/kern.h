@@ -28,6 +28,7 @@ enum {
     TILE_MAX_VECTORS = 4,
     DOT_MAX_ROWS = 8,
     DOT_MAX_COLUMNS = 8,
+    PROBE_CHAINS = 12,
 };
 
 /* y = f(x). The derivative is taken from y alone, so z need not be kept:
@@ -219,6 +220,13 @@ struct kern {
     /* ---- optimiser ---- */
 
     void (*optim)(const optim_job *, size_t n, const float *g, float *w, float *m, float *v);
+
+    /* ---- limits of the machine: machine.c times these ---- */
+
+    /* x = 0.999*x + 0.001, `steps` times, for PROBE_CHAINS*lanes numbers that stay in registers. */
+    void (*fma_chains)(size_t steps, float *x);
+    /* Sum of x in partial sums of float: as fast as loads go, not as exact as `sum`. */
+    float (*read)(size_t n, const float *x);
 };
 
 /* The table of a level: isa NULL = $LENSLET_ISA, else the best this CPU has; a level caps, so

@@ -8,6 +8,7 @@
 #include "net/net.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { MAX_BATCH = 1 << 20 };
 
@@ -20,6 +21,7 @@ typedef struct session_node {
     bool active;          /* backward comes here as things are frozen now */
     unsigned char *muted; /* one flag per channel; watch sessions only */
     int mutes;
+    double forward_s, backward_s; /* of the latest run; timed sessions only */
 } session_node;
 
 struct lens_session {
@@ -260,6 +262,13 @@ static void move(const lens_session *s, size_t count, const float *from, float *
     pool_run(ctx_pool(s->ctx), (int)((count + PIECE - 1) / PIECE), PIECE / 8.0, run_piece, &job);
 }
 
+/* Seconds on a clock that never jumps; 0 if this session does not ask. */
+static double clock_of(const lens_session *s) {
+    struct timespec t = { 0 };
+    if (s->opts.timed) clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static size_t samples(const lens_session *s, int i) {
     return shape_count(s->net->node[i]->op.out) * (size_t)s->n;
 }
@@ -303,6 +312,7 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
     memmove(s->node[0].value, x->data, samples(s, 0) * sizeof(float));
     for (int i = 0; i < net->nodes; i++) {
         session_node *it = &s->node[i];
+        double start = clock_of(s);
         switch (it->plan->forward) {
         case PLAN_RUN:
             it->run.n = s->n;
@@ -315,6 +325,8 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
         case PLAN_SKIP: break;
         }
         if (it->mutes) zero_muted(s, i, it->value);
+        it->forward_s = it->plan->forward == PLAN_SKIP ? 0 : clock_of(s) - start;
+        it->backward_s = 0;
     }
     int output = net->output->index;
     if (y) *y = view(s->node[output].value, net->output->op.out, s->n);
@@ -393,8 +405,12 @@ lens_status lens_backward(lens_session *s, const lens_tensor *dy) {
     s->may_backward = false;
     if (s->node[output].active)
         memmove(s->node[output].grad, dy->data, samples(s, output) * sizeof(float));
-    for (int i = output; i >= 0; i--)
-        if (s->node[i].active) backward_node(s, i, repack);
+    for (int i = output; i >= 0; i--) {
+        if (!s->node[i].active) continue;
+        double start = clock_of(s);
+        backward_node(s, i, repack);
+        s->node[i].backward_s = clock_of(s) - start;
+    }
     s->has_gradients = s->ever_backward = true;
     return LENS_OK;
 }
@@ -440,6 +456,27 @@ lens_status lens_peek(lens_session *s, const lens_node *node, lens_which which, 
                         "for the input's",
                         node->op.name);
     *out = view(which == LENS_VALUE ? it->value : it->grad, node->op.out, s->n);
+    return LENS_OK;
+}
+
+lens_status lens_timing(lens_session *s, const lens_node *node, lens_node_timing *out) {
+    if (!node || node->net != s->net)
+        return ctx_fail(s->ctx, LENS_BAD_ARG, "lens_timing: the node is not one of net %s",
+                        s->net->name);
+    if (!s->opts.timed)
+        return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: lens_timing needs a session made with timed",
+                        node->op.name);
+    if (!s->n) return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: nothing has been run yet", node->op.name);
+    const session_node *it = &s->node[node->index];
+    const char *(*by)(const op_node *, op_pass) = node->op.kind->algorithm;
+    *out = (lens_node_timing){ .forward = it->forward_s,
+                               .backward = it->backward_s,
+                               .merged = it->plan->forward == PLAN_SKIP };
+    if (by) {
+        out->forward_by = by(&node->op, OP_FORWARD);
+        out->input_by = by(&node->op, OP_INPUT_GRAD);
+        out->weight_by = by(&node->op, OP_WEIGHT_GRAD);
+    }
     return LENS_OK;
 }
 

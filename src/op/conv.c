@@ -75,6 +75,11 @@ conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint) {
     return (conv_pass){ *s, adjoint, wino_suits(s, adjoint, ctx_strict(d->ctx)) };
 }
 
+const char *conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass) {
+    if (pass == OP_WEIGHT_GRAD) return "direct";
+    return conv_pass_of(d, s, adjoint == (pass == OP_FORWARD)).winograd ? "winograd" : "direct";
+}
+
 size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
     return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
 }

@@ -37,6 +37,9 @@ size_t conv_pass_bytes(const conv_pass *, const struct kern *);
 size_t conv_pass_thread_bytes(const conv_pass *, const struct kern *);
 void conv_pass_run(const conv_pass *, void *cache, bool repack, const float *w, const corr_io *);
 
+/* op_kind.algorithm of a layer whose forward pass is `adjoint` or not. */
+const char *conv_algorithm(const op_node *, const conv_shape *, bool adjoint, op_pass);
+
 /* What training needs besides the forward pass. The cache of a session: forward | backward | tables. */
 void conv_plan(const op_node *, const conv_shape *, bool adjoint_forward, const struct kern *,
                int batch, bool train, op_plan *);

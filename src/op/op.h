@@ -133,6 +133,8 @@ typedef struct op_option {
     const char *what; /* "feature maps; required" */
 } op_option;
 
+typedef enum op_pass { OP_FORWARD, OP_INPUT_GRAD, OP_WEIGHT_GRAD } op_pass;
+
 struct op_kind {
     const char *name;    /* as in net text: "conv2d" */
     const char *formula; /* one line */
@@ -154,6 +156,7 @@ struct op_kind {
     /* Puts a parameter back on what the operator allows (absent connections to 0) after an initialiser,
      * a file or a user wrote it. Idempotent; gradients respect it by themselves. NULL: all allowed. */
     void (*constrain)(const op_node *, int param, float *value);
+    const char *(*algorithm)(const op_node *, op_pass); /* its name; NULL: there is no choice */
 };
 
 /* All operators; ends with NULL. op_find: by name, NULL if none. */

@@ -229,6 +229,36 @@ static void check_norm_back_sums(check *c) {
     }
 }
 
+/* 0.999 < 1 keeps the roundings of all steps together below a thousand of one, of numbers up to 1. */
+static void check_fma_chains(check *c) {
+    static const size_t steps[] = { 0, 1, 2, 7, 100, 3000 };
+    for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+        const size_t n = (size_t)PROBE_CHAINS * (size_t)check_kern(c)->lanes;
+        case_begin(c, "steps=%zu", steps[s]);
+        float *x = case_random(c, n, NO_SLACK);
+        const float *before = case_copy(c, n, x);
+        check_kern(c)->fma_chains(steps[s], x);
+        for (size_t i = 0; i < n; i++) {
+            double want = before[i];
+            for (size_t k = 0; k < steps[s]; k++) want = want * 0.999F + 0.001F;
+            case_near(c, "x", i, x[i], want, steps[s] ? 2000 * ROUNDING : 0);
+        }
+        case_end(c);
+    }
+}
+
+static void check_read(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        case_begin(c, "n=%zu", n);
+        const float *x = case_random(c, n, NO_SLACK);
+        double want = 0, size = 0;
+        for (size_t i = 0; i < n; i++) want += x[i], size += fabs((double)x[i]);
+        case_near(c, "sum", 0, check_kern(c)->read(n, x), want, (double)n * ROUNDING * size);
+        case_end(c);
+    }
+}
+
 static void check_all_finite(check *c) {
     static const float bad[] = { NAN, INFINITY, -INFINITY };
     for (size_t n = 0; n <= 70; n++) {
@@ -285,6 +315,8 @@ const check_slot array_slots[] = {
     { "moments", check_moments },
     { "norm_back_sums", check_norm_back_sums },
     { "all_finite", check_all_finite },
+    { "fma_chains", check_fma_chains },
+    { "read", check_read },
     { "select", check_select },
     { NULL, NULL },
 };
