@@ -5,7 +5,11 @@
 #include "base/tuning.h"
 #include <string.h>
 
-enum { POINTS = 36, PHASES = 16 };
+enum {
+    POINTS = 36,
+    PHASES = 16,
+    PAD = 16 /* floats between the points of V: a power of two would put all 36 in one set of L1 */
+};
 
 /* Products a core retires per nanosecond; as in corr.c. */
 #define MACS_PER_NS 30.0
@@ -133,7 +137,7 @@ static areas areas_of(const wino *w, const struct kern *kern, char *base) {
     } part[] = {
         { &a.line, 4 * ((size_t)w->pitch + (size_t)kern->lanes) },
         { &a.panel, PHASES * plane(w) * (size_t)w->in_c + columns + (size_t)w->pitch + 1 },
-        { &a.v, POINTS * (size_t)w->in_c * v_pitch(w, kern) },
+        { &a.v, POINTS * ((size_t)w->in_c * v_pitch(w, kern) + PAD) },
         { &a.m, POINTS * (size_t)w->rows * columns },
         { &a.y, PHASES * columns + LENS_SLACK },
     };
@@ -192,7 +196,7 @@ static void put_tiles(const wino *w, const struct kern *kern, const float *y, in
 /* V of tiles p .. p+count-1; a dense block has all its rows in one chunk. */
 static void transform_inputs(const wino *w, const struct kern *kern, const areas *a, int rows,
                              int p, int count) {
-    ptrdiff_t v_row = (ptrdiff_t)v_pitch(w, kern), v_point = v_row * w->in_c,
+    ptrdiff_t v_row = (ptrdiff_t)v_pitch(w, kern), v_point = v_row * w->in_c + PAD,
               phase = (ptrdiff_t)plane(w);
     for (int c = 0; c < w->in_c; c++) {
         const float *panel = a->panel + (ptrdiff_t)c * PHASES * phase + p;
@@ -245,7 +249,7 @@ static void run_task(void *arg, int task, int thread) {
             for (int point = 0; point < POINTS; point++) {
                 t.a = w->packed +
                       ((size_t)m0 * POINTS + (size_t)point * (size_t)maps) * (size_t)w->in_c;
-                t.b = a.v + (ptrdiff_t)point * w->in_c * v_row;
+                t.b = a.v + (ptrdiff_t)point * (w->in_c * v_row + PAD);
                 t.c = a.m + (size_t)point * (size_t)maps * (size_t)w->columns;
                 kern->tile(&t);
             }
