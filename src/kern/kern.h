@@ -49,10 +49,10 @@ typedef enum tile_init {
 
 /* One tile of a matrix product:
  *
- *   C[m][n] = act( init + sum over k of A[k][m] * B[k][n] ),   0 <= m < rows, 0 <= n < columns
+ *   C[m][n] = act( init + sum over k of A[k][m] * B[k][n] + D[m][n] ),   0 <= m < rows, 0 <= n < columns
  *
  *        A: k-major, A[k][m] = a[k*a_k + m]          B: B[k][n] = b[(b_row ? b_row[k] : k*b_k) + n]
- *        C: C[m][n] = c[m*c_m + n]
+ *        C: C[m][n] = c[m*c_m + n]                   D: D[m][n] = add[m*c_m + n], or 0 if add is NULL
  *
  * Each C[m][n] is one chain of fused multiply-adds (multiply, then add, at the scalar level) in the
  * order k = 0, 1, ...: its bits depend neither on the tile's size nor on how k was split with
@@ -67,7 +67,7 @@ typedef struct tile_job {
     ptrdiff_t c_m;
     int k, rows, columns;
     tile_init init;
-    const float *bias;
+    const float *bias, *add;
     act_kind act; /* ACT_NONE, ACT_RELU or ACT_LEAKY; others are a pass of their own */
     float slope;
 } tile_job;
@@ -147,6 +147,9 @@ struct kern {
     void (*transpose)(int rows, int columns, const float *src, ptrdiff_t src_r, float *dst,
                       ptrdiff_t dst_c);
 
+    /* dst[t] = src[t*step] for t < n: what a strided window reads. */
+    void (*every)(int n, int step, const float *src, float *dst);
+
     /* ---- Winograd F(4x4, 3x3): src/op/wino.c drives these, body/winograd.h has the matrices ---- */
 
     /* Input transform of `count` tiles that lie next to each other: with d[r][s], 0 <= r, s < 6, the
@@ -173,8 +176,9 @@ struct kern {
     /* dx = dy * f'(from y). In place on dy is fine. */
     void (*act_back)(act_kind, float slope, size_t n, const float *y, const float *dy, float *dx);
     void (*add)(size_t n, const float *a, const float *b, float *y); /* y = a + b; in place fine */
-    void (*scale_shift)(size_t n, float scale, float shift, const float *x,
-                        float *y);                                   /* in place */
+    /* y = act(scale*x + shift). In place is fine. */
+    void (*scale_shift)(size_t n, float scale, float shift, act_kind, float slope, const float *x,
+                        float *y);
     void (*axpy)(size_t n, float alpha, const float *x, float *y);   /* y += alpha*x */
     void (*mul)(size_t n, const float *a, const float *b, float *y); /* y = a * b; in place fine */
 

@@ -37,7 +37,7 @@ static void load(const probe *p, int task) {
 
 static void scale(const probe *p, int task) {
     float *x = p->memory + (size_t)task * p->floats;
-    p->kern->scale_shift(p->floats / 2, 0.5F, 0, x, x + p->floats / 2);
+    p->kern->scale_shift(p->floats / 2, 0.5F, 0, ACT_NONE, 0, x, x + p->floats / 2);
 }
 
 static void repeat(void *arg, int task, int thread) {

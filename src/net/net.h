@@ -103,7 +103,7 @@ enum { PLAN_NONE = -1 }; /* no such buffer */
 /* What forward does at a node. */
 typedef enum plan_forward {
     PLAN_RUN,  /* the operator's forward */
-    PLAN_SKIP, /* nothing: input, alias, or fused into its producer */
+    PLAN_SKIP, /* nothing: input, alias, or done by another node, its head */
     PLAN_COPY, /* an alias kept apart */
 } plan_forward;
 
@@ -115,8 +115,12 @@ typedef struct plan_edge {
 
 typedef struct plan_node {
     plan_forward forward;
+    int head;     /* the node that does this one's forward: itself, unless fused */
     act_kind act; /* fused into this node */
     float slope;
+    int norm, before, addend; /* nodes that op_run's fields of these names come from, or NONE */
+    act_kind before_act;
+    float before_slope;
     int value, grad, saved, cache; /* buffers; nodes that share memory have the same one */
     plan_edge *edge;               /* one for each input */
     bool path; /* something trainable, or a wanted input gradient, lies upstream */

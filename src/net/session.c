@@ -93,6 +93,21 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
     };
 }
 
+/* What a node does for others; their pointers must be there. */
+static void bind_fused(lens_session *s, int i) {
+    const plan_node *plan = &s->plan.node[i];
+    op_run *run = &s->node[i].run;
+    if (plan->norm != PLAN_NONE) {
+        const op_run *norm = &s->node[plan->norm].run;
+        run->norm = (op_norm){ norm->node, norm->param, ACT_NONE, 0 };
+    }
+    if (plan->before != PLAN_NONE) {
+        const op_run *norm = &s->node[plan->before].run;
+        run->before = (op_norm){ norm->node, norm->param, plan->before_act, plan->before_slope };
+    }
+    if (plan->addend != PLAN_NONE) run->addend = s->node[plan->addend].value;
+}
+
 /* What depends on freezing: which nodes backward visits and which gradients it asks for. */
 static void apply_freezing(lens_session *s) {
     const lens_net *net = s->net;
@@ -181,6 +196,7 @@ lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
         s->node[i].muted = flags;
         flags += net->node[i]->op.out.c;
     }
+    for (int i = 0; i < net->nodes; i++) bind_fused(s, i);
     apply_freezing(s);
     *out = s;
     return LENS_OK;

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/conv.h"
+#include "op/parts.h"
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
@@ -84,21 +85,37 @@ size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
     return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
 }
 
-size_t conv_pass_thread_bytes(const conv_pass *p, const struct kern *kern) {
+size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern *kern) {
     return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern)
-                       : corr_thread_bytes(&p->s, p->adjoint, kern);
+                       : corr_thread_bytes(&p->s, p->adjoint, before, kern);
 }
 
-void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w,
+static void finish_range(const void *arg, size_t first, size_t last, int thread) {
+    (void)thread;
+    const corr_io *io = arg;
+    float *y = io->out + first;
+    io->kern->add(last - first, y, io->add + first, y);
+    if (io->act != ACT_NONE) io->kern->act(io->act, io->slope, last - first, y, y);
+}
+
+void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w, const float *scale,
                    const corr_io *io) {
-    if (p->winograd) {
-        wino_build(cache, &p->s, p->adjoint, io->kern);
-        if (repack) wino_pack(cache, io->kern, io->workers, w);
-        wino_run(cache, io);
-    } else {
-        corr_build(cache, &p->s, p->adjoint, io->kern);
-        if (repack) corr_pack(cache, io->kern, io->workers, w);
+    if (!p->winograd) {
+        corr_build(cache, &p->s, p->adjoint, io->before.scale != NULL, io->kern);
+        if (repack) corr_pack(cache, io->kern, io->workers, w, scale);
         corr_run(cache, io);
+        return;
+    }
+    corr_io bare = *io;
+    if (io->add) bare.add = NULL, bare.act = ACT_NONE; /* follow in a pass of their own */
+    wino_build(cache, &p->s, p->adjoint, io->kern);
+    if (repack) wino_pack(cache, io->kern, io->workers, w, scale);
+    wino_run(cache, &bare);
+    if (io->add) {
+        const conv_shape *s = &p->s;
+        size_t sample = p->adjoint ? (size_t)s->c * (size_t)s->h * (size_t)s->w
+                                   : (size_t)s->o * (size_t)s->oh * (size_t)s->ow;
+        op_each_float(io->workers, (size_t)io->n * sample, 3, finish_range, io);
     }
 }
 
@@ -106,14 +123,37 @@ void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w,
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
+/* What a session keeps for the nodes that this one stands in for: op_run.norm and .before. */
+typedef struct folded {
+    float *scale, *bias;   /* of the weights; after them */
+    float *before, *shift; /* of the input */
+    size_t floats;
+} folded;
+
+static folded folded_of(const op_node *d, float *base) {
+    size_t in = (size_t)d->in[0].c, out = (size_t)d->out.c;
+    size_t floats = 2 * (in + out), line = 16; /* what follows is aligned to a cache line */
+    return (folded){ base, base + out, base + 2 * out, base + 2 * out + in,
+                     (floats + line - 1) / line * line };
+}
+
+static void fold(const op_run *r, const folded *f) {
+    if (r->before.node)
+        r->before.node->kind->affine(r->before.node, r->before.param, f->before, f->shift);
+    if (!r->norm.node) return;
+    r->norm.node->kind->affine(r->norm.node, r->norm.param, f->scale, f->bias);
+    if (r->node->params == 2)
+        for (int o = 0; o < r->node->out.c; o++) f->bias[o] += f->scale[o] * r->param[1][o];
+}
+
 void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct kern *kern,
                int batch, bool train, op_plan *p) {
     conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
-    p->cache = conv_pass_bytes(&forward, kern);
-    p->thread_scratch = conv_pass_thread_bytes(&forward, kern);
+    p->cache = sizeof(float) * folded_of(d, NULL).floats + conv_pass_bytes(&forward, kern);
+    p->thread_scratch = conv_pass_thread_bytes(&forward, p->before, kern);
     if (!train) return;
     p->cache += conv_pass_bytes(&back, kern) + corr_table_bytes(s, false);
-    p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, kern));
+    p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, false, kern));
     p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch, kern));
     p->scratch = corr_weights_bytes(s, batch);
 }
@@ -121,20 +161,42 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
 void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass pass = conv_pass_of(d, s, adjoint);
+    folded f = folded_of(d, r->cache);
+    if (r->repack) fold(r, &f);
     bool fused = r->act == ACT_NONE || r->act == ACT_RELU || r->act == ACT_LEAKY;
-    conv_pass_run(&pass, r->cache, r->repack, r->param[0],
-                  &(corr_io){ r->kern, r->pool, r->n, r->x[0], r->y,
-                              d->params == 2 ? r->param[1] : NULL, fused ? r->act : ACT_NONE,
-                              r->slope, r->thread_scratch, r->thread_stride });
+    corr_io io = {
+        .kern = r->kern,
+        .workers = r->pool,
+        .n = r->n,
+        .in = r->x[0],
+        .out = r->y,
+        .bias = r->norm.node     ? f.bias
+                : d->params == 2 ? r->param[1]
+                                 : NULL,
+        .add = r->addend,
+        .act = fused ? r->act : ACT_NONE,
+        .slope = r->slope,
+        .thread_scratch = r->thread_scratch,
+        .thread_stride = r->thread_stride,
+    };
+    if (r->before.node)
+        io.before = (corr_before){ f.before, f.shift, r->before.act, r->before.slope };
+    conv_pass_run(&pass, f.scale + f.floats, r->repack, r->param[0], r->norm.node ? f.scale : NULL,
+                  &io);
     if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
+}
+
+bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint) {
+    return !conv_pass_of(d, s, adjoint).winograd;
 }
 
 void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
-    char *back_cache = (char *)r->cache + conv_pass_bytes(&forward, r->kern);
+    char *back_cache = (char *)r->cache + sizeof(float) * folded_of(d, NULL).floats +
+                       conv_pass_bytes(&forward, r->kern);
     if (r->dx[0])
-        conv_pass_run(&back, back_cache, true, r->param[0],
+        conv_pass_run(&back, back_cache, true, r->param[0], NULL,
                       &(corr_io){ .kern = r->kern,
                                   .workers = r->pool,
                                   .n = r->n,
@@ -144,7 +206,7 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                                   .thread_stride = r->thread_stride });
     if (r->dparam[0]) {
         corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
-        corr_build(tables, s, false, r->kern);
+        corr_build(tables, s, false, false, r->kern);
         /* A transposed convolution's input is the output gradient of the convolution it turns round. */
         corr_weights(tables, r->kern, r->pool, r->n, adjoint ? r->dy : r->x[0],
                      adjoint ? r->x[0] : r->dy, r->dparam[0], r->scratch, r->thread_scratch,

@@ -94,7 +94,7 @@ void wino_build(wino *w, const conv_shape *s, bool adjoint, const struct kern *k
 typedef struct pack_job {
     const wino *w;
     const struct kern *kern;
-    const float *weight;
+    const float *weight, *scale;
 } pack_job;
 
 static void pack_task(void *arg, int task, int thread) {
@@ -110,13 +110,16 @@ static void pack_task(void *arg, int task, int thread) {
                                   : (size_t)m0 * (size_t)w->in_c + (size_t)c;
         p->kern->transpose(rows, 9, p->weight + 9 * first, w->adjoint ? 9 : 9 * w->in_c, kernels,
                            rows);
+        for (int i = 0; p->scale && i < 9; i++)
+            p->kern->mul((size_t)rows, kernels + i * rows, p->scale + m0, kernels + i * rows);
         p->kern->wino_kernel(rows, kernels, w->adjoint != w->flip, block + c * rows,
                              (ptrdiff_t)w->in_c * rows);
     }
 }
 
-void wino_pack(wino *w, const struct kern *kern, pool *workers, const float *weight) {
-    pack_job p = { w, kern, weight };
+void wino_pack(wino *w, const struct kern *kern, pool *workers, const float *weight,
+               const float *scale) {
+    pack_job p = { w, kern, weight, scale };
     pool_run(workers, up(w->out_c, w->rows), 8.0 * w->in_c * w->rows, pack_task, &p);
 }
 

@@ -36,7 +36,8 @@ bool wino_suits(const conv_shape *, bool adjoint, bool strict);
 size_t wino_bytes(const conv_shape *, bool adjoint, const struct kern *);
 size_t wino_thread_bytes(const conv_shape *, bool adjoint, const struct kern *);
 void wino_build(wino *, const conv_shape *, bool adjoint, const struct kern *);
-void wino_pack(wino *, const struct kern *, pool *, const float *w); /* w (o, c, 3, 3) */
+/* w (o, c, 3, 3), multiplied by scale[output map] unless that is NULL. */
+void wino_pack(wino *, const struct kern *, pool *, const float *w, const float *scale);
 void wino_run(const wino *, const corr_io *);
 
 #endif

@@ -123,17 +123,21 @@ static void check_add(check *c) { check_binary(c, check_kern(c)->add, false); }
 static void check_mul(check *c) { check_binary(c, check_kern(c)->mul, true); }
 
 static void check_scale_shift(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
-        const float scale = pick_float(c, -2, 2), shift = pick_float(c, -2, 2);
-        case_begin(c, "n=%zu scale=%g shift=%g", n, (double)scale, (double)shift);
+    for (int s = 0; s < 4 * SIZES; s++) {
+        static const act_kind kinds[4] = { ACT_NONE, ACT_RELU, ACT_LEAKY, ACT_TANH };
+        const size_t n = sizes[s / 4];
+        const act_kind kind = kinds[s % 4];
+        const float scale = pick_float(c, -2, 2), shift = pick_float(c, -2, 2), slope = 0.1f;
+        case_begin(c, "n=%zu act=%d scale=%g shift=%g", n, (int)kind, (double)scale, (double)shift);
         float *x = case_random(c, n, NO_SLACK), *y = case_array(c, n, NO_SLACK);
         float *same = case_copy(c, n, x);
-        check_kern(c)->scale_shift(n, scale, shift, x, y);
-        check_kern(c)->scale_shift(n, scale, shift, same, same);
-        for (size_t i = 0; i < n; i++)
-            case_near(c, "y", i, y[i], (double)scale * x[i] + shift,
-                      2 * ROUNDING * (fabs((double)scale * x[i]) + fabs((double)shift)));
+        check_kern(c)->scale_shift(n, scale, shift, kind, slope, x, y);
+        check_kern(c)->scale_shift(n, scale, shift, kind, slope, same, same);
+        for (size_t i = 0; i < n; i++) /* no slope is above 1; 4 units more for tanh */
+            case_near(c, "y", i, y[i],
+                      ref_act(kind, (double)slope, (double)scale * (double)x[i] + (double)shift),
+                      2 * ROUNDING * (fabs((double)scale * x[i]) + fabs((double)shift)) +
+                          (kind == ACT_TANH ? 8 * ROUNDING : 0));
         case_true(c, same_floats(n, y, same), "in place gives the same bits");
         case_end(c);
     }

@@ -36,6 +36,7 @@ const struct kern LEVEL_TABLE = {
     .tile = tile,
     .dot = dot,
     .transpose = transpose,
+    .every = every,
     .wino_in = wino_in,
     .wino_out = wino_out,
     .wino_kernel = wino_kernel,
