@@ -379,22 +379,20 @@ static int draw_match(cli *c, const numbers *p, const numbers *t, const double *
     char *where = say_text("row %d, column %d", m->row, m->column);
     char *score = say_text("%s at the best place %.6g", method, m->score);
     char *title = say_text("%s in %s: %s", c->operand[1], c->operand[0], verdicts[m->verdict]);
+    const lens_figure_mark window = { LENS_MARK_FRAME, m->row, m->column, t->h, t->w },
+                           place = { LENS_MARK_FRAME, m->row, m->column, 1, 1 };
     const lens_figure_tile tile[] = {
         { .name = "picture",
           .note = where,
           .picture = { p->data, 1, p->h, p->w, 0, p->white },
-          .row = m->row,
-          .column = m->column,
-          .h = t->h,
-          .w = t->w },
+          .marks = &window,
+          .mark_count = 1 },
         { .name = "score of the window that starts here",
           .note = score,
           .picture = { heat, 1, oh, ow, 0, 0 },
           .map = true,
-          .row = m->row,
-          .column = m->column,
-          .h = 1,
-          .w = 1 },
+          .marks = &place,
+          .mark_count = 1 },
         { .name = "template", .picture = { t->data, 1, t->h, t->w, 0, t->white }, .side = 160 },
         { .name = "best window", .picture = { best, 1, t->h, t->w, 0, p->white }, .side = 160 },
     };

@@ -1244,8 +1244,9 @@ static void tiles_have_scales_and_frames(void **state) {
     lens_ctx *ctx = test_ctx(1);
     lens_figure *fig = NULL;
     float map[4] = { -2, 0, 1, 5 }, grey[4] = { 0, 1, 0, 1 };
+    lens_figure_mark mark = { LENS_MARK_FRAME, 1, 0, 1, 2 };
     lens_figure_tile tile[3] = {
-        { .name = "picture", .picture = { grey, 1, 2, 2, 0, 0 }, .h = 1, .w = 2, .row = 1 },
+        { .name = "picture", .picture = { grey, 1, 2, 2, 0, 0 }, .marks = &mark, .mark_count = 1 },
         { .name = "map",
           .note = "first\nsecond",
           .picture = { map, 1, 2, 2, 0, 0 },
@@ -1267,8 +1268,8 @@ static void tiles_have_scales_and_frames(void **state) {
     fig = NULL;
     assert_fails(ctx, LENS_BAD_ARG, "columns", lens_figure_tiles(ctx, &fig, tile, 3, 0, NULL));
     assert_fails(ctx, LENS_BAD_ARG, "0 tiles", lens_figure_tiles(ctx, &fig, NULL, 3, 1, NULL));
-    tile[0].row = 2;
-    assert_fails(ctx, LENS_BAD_ARG, "the frame 1x2 at 2,0 leaves tile 0",
+    mark.row = 2;
+    assert_fails(ctx, LENS_BAD_ARG, "the mark 1x2 at 2,0 leaves tile 0",
                  lens_figure_tiles(ctx, &fig, tile, 3, 1, NULL));
     tile[0].name = NULL;
     assert_fails(ctx, LENS_BAD_ARG, "tile 0 has no name",
