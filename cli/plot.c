@@ -98,15 +98,15 @@ static int draw_log(cli *c, const char *path, const log_table *t) {
             return fail(c, EXIT_BAD_INPUT, "%s: not the log of a training run: no %s %s", path,
                         found[i] ? "finished" : "column", found[i] ? "epoch" : wanted[i]);
     }
-    const lens_figure_series loss[] = { { "training", found[0], found[1], t->rows },
-                                        { "test", found[0], found[2], t->rows } };
-    const lens_figure_series accuracy[] = { { "training", found[0], found[3], t->rows },
-                                            { "test", found[0], found[4], t->rows } };
-    const lens_figure_panel panels[] = { { "loss", loss, 2, LENS_BEST_LOW },
-                                         { "accuracy", accuracy, 2, LENS_BEST_HIGH } };
-    const lens_figure_opts opts = figure_opts(c, "Loss and accuracy");
+    const lens_figure_series loss[] = { { word(c, "training"), found[0], found[1], t->rows },
+                                        { word(c, "test"), found[0], found[2], t->rows } };
+    const lens_figure_series accuracy[] = { { word(c, "training"), found[0], found[3], t->rows },
+                                            { word(c, "test"), found[0], found[4], t->rows } };
+    const lens_figure_panel panels[] = { { word(c, "loss"), loss, 2, LENS_BEST_LOW },
+                                         { word(c, "accuracy"), accuracy, 2, LENS_BEST_HIGH } };
+    const lens_figure_opts opts = figure_opts(c, word(c, "Loss and accuracy"));
     lens_figure *figure = NULL;
-    lens_status status = lens_figure_curves(c->ctx, &figure, panels, 2, "epoch", &opts);
+    lens_status status = lens_figure_curves(c->ctx, &figure, panels, 2, word(c, "epoch"), &opts);
     return finish(c, status, figure, NULL);
 }
 
@@ -250,7 +250,7 @@ static int draw_maps(cli *c, const model *m, const float *picture, const char *n
         free(layer);
         return fail(c, EXIT_USAGE, "%s has no layer with maps", lens_net_name(m->net));
     }
-    char *title = say_text("%s: maps of %s", lens_net_name(m->net), name);
+    char *title = say_text(word(c, "%s: maps of %s"), lens_net_name(m->net), name);
     lens_figure_opts opts = figure_opts(c, title);
     if (has(c, "share")) opts.share = LENS_SHARE_FIGURE;
     const lens_figure_picture input = { picture, m->input.c, m->input.h, m->input.w, 0, 0 };
@@ -335,7 +335,7 @@ static int plot_confusion(cli *c) {
     judged j;
     int status = judge(c, &j);
     if (status == EXIT_DONE) {
-        char *title = say_text("%s on %s", lens_net_name(j.m.net), j.info->name);
+        char *title = say_text(word(c, "%s on %s"), lens_net_name(j.m.net), j.info->name);
         const lens_figure_opts opts = figure_opts(c, title);
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_confusion(c->ctx, &figure, j.confusion, j.m.classes,
@@ -401,10 +401,10 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
                                       lens_data_sample(j->data, split_of(c), w->index, buf[i]) };
     }
     char mistakes[32], images[32];
-    char *title = say_text("%s on %s: %s mistakes in %s pictures", lens_net_name(j->m.net), d->name,
-                           with_commas(j->result.images - j->result.correct, mistakes),
+    char *title = say_text(word(c, "%s on %s: %s mistakes in %s pictures"), lens_net_name(j->m.net),
+                           d->name, with_commas(j->result.images - j->result.correct, mistakes),
                            with_commas(j->result.images, images));
-    char *subtitle = say_text("%zu of them shown", count);
+    char *subtitle = say_text(word(c, "%zu of them shown"), count);
     lens_figure_opts opts = figure_opts(c, title);
     if (count) opts.subtitle = subtitle;
     lens_figure *figure = NULL;

@@ -323,9 +323,9 @@ static int backward_conv(cli *c) {
     int used = (out.h - 1) * stride + k.h;
     matrix spread = spread_out(&b, &dy, stride, k.h - 1 - pad, &zero), flipped = turned(&b, &k);
     matrix between = spread_out(&b, &dy, stride, 0, &none);
-    put(&b, NULL, word(c, "X"), &x);
-    put(&b, "\xe2\x8b\x86", word(c, "W"), &k);
-    board_map(&b, "=", word(c, "Y"), numbers_of(&e, e.y, LENS_VALUE), out.h, out.w);
+    put(&b, NULL, "X", &x);
+    put(&b, "\xe2\x8b\x86", "W", &k);
+    board_map(&b, "=", "Y", numbers_of(&e, e.y, LENS_VALUE), out.h, out.w);
     lens_figure_tile *t = put(&b, NULL, word(c, "dY among zeros"), &spread);
     mark_zeros(&b, t, zero);
     t->note = word(
@@ -334,7 +334,7 @@ static int backward_conv(cli *c) {
     put(&b, "\xe2\x8b\x86", word(c, "W, turned by 180\xc2\xb0"), &flipped);
     t = board_map(&b, "=", "dX", numbers_of(&e, e.x, LENS_GRADIENT), x.h, x.w);
     if (used < padded.h) t->note = word(c, "what no window met gets 0");
-    put(&b, NULL, pad ? word(c, "X, padded") : word(c, "X"), &padded);
+    put(&b, NULL, pad ? word(c, "X, padded") : "X", &padded);
     t = put(&b, "\xe2\x8b\x86", word(c, "dY, zeros between"), &between);
     mark_zeros(&b, t, none);
     board_map(&b, "=", "dW", weight_gradient(&e), k.h, k.w)->note = word(c, "bias: the sum of dY");

@@ -137,7 +137,7 @@ static lens_status page(lens_figure *const *frames, int count, int delay, fig_by
     str(out, "\">");
     str(out, fig_say(fig, "play"));
     str(out, "</button>\n");
-    button(out, fig, "step", "step");
+    button(out, fig, "step", "forward");
     snprintf(start, sizeof start, "<output id=\"at\"></output></p>\n<script>\nvar delay=%d;\n",
              delay);
     str(out, start);

@@ -169,9 +169,13 @@ double fig_bar(lens_figure *fig, double x, double y, double width, const fig_sca
 void fig_note_scale(lens_figure *fig, const fig_scale *scale) {
     char num[32];
     if (scale->clipped)
-        fig_note(fig, "%s %s beyond the scale, drawn in its end colour.",
-                 fig_count(num, scale->clipped), scale->clipped == 1 ? "value lies" : "values lie");
+        fig_note(fig,
+                 scale->clipped == 1 ? "%s value lies beyond the scale, drawn in its end colour."
+                                     : "%s values lie beyond the scale, drawn in its end colour.",
+                 fig_count(num, scale->clipped));
     if (scale->bad)
-        fig_note(fig, "%s %s NaN or infinite (magenta).", fig_count(num, scale->bad),
-                 scale->bad == 1 ? "value is" : "values are");
+        fig_note(fig,
+                 scale->bad == 1 ? "%s value is NaN or infinite (magenta)."
+                                 : "%s values are NaN or infinite (magenta).",
+                 fig_count(num, scale->bad));
 }
