@@ -97,14 +97,12 @@ static void record_board(record *r, const board *b) {
     }
 }
 
-int board_finish(cli *c, board *b, int columns, const char *title, const char *subtitle) {
+int board_finish(cli *c, board *b, int columns, const char *title, const char *subtitle,
+                 record *behind) {
     lens_figure *figure = NULL;
-    record *behind = take(1, sizeof *behind);
     lens_status status = board_draw(c, b, &figure, columns, title, subtitle);
-    record_board(behind, b);
+    if (!behind) record_board(behind = record_new(), b);
     int result = finish(c, status, figure, behind);
-    record_free(behind);
-    free(behind);
     board_free(b);
     return result;
 }

@@ -34,9 +34,11 @@ void record_doubles(record *r, const char *name, const double *x, int rank, cons
     if (a) memcpy(a->value, x, count_of(a) * sizeof *x);
 }
 
+record *record_new(void) { return take(1, sizeof(record)); }
+
 void record_free(record *r) {
-    for (int i = 0; i < r->arrays; i++) free(r->array[i].name), free(r->array[i].value);
-    r->arrays = 0;
+    for (int i = 0; r && i < r->arrays; i++) free(r->array[i].name), free(r->array[i].value);
+    free(r);
 }
 
 static json_t *nested(const struct array *a, int axis, const double **at) {

@@ -17,13 +17,14 @@ lens_figure_opts figure_opts(const cli *c, const char *title) {
                                .lang = c->lang };
 }
 
-int finish(cli *c, lens_status status, lens_figure *figure, const record *behind) {
+int finish(cli *c, lens_status status, lens_figure *figure, record *behind) {
     if (status == LENS_OK) status = lens_figure_write(figure, file_of(c));
     lens_figure_free(figure);
-    if (status != LENS_OK) return fail_status(c, status, WORKING);
-    note(c, "%s", file_of(c));
-    int result = behind ? record_write(c, behind) : EXIT_DONE;
+    int result = status == LENS_OK ? EXIT_DONE : fail_status(c, status, WORKING);
+    if (!result) result = record_write(c, behind);
+    record_free(behind);
     if (result) return result;
+    note(c, "%s", file_of(c));
     return emit(c, json_pack("{s:s,s:o}", "plot", c->topic, "file", json_text(file_of(c))));
 }
 
@@ -106,8 +107,11 @@ static int draw_log(cli *c, const char *path, const log_table *t) {
                                          { word(c, "accuracy"), accuracy, 2, LENS_BEST_HIGH } };
     const lens_figure_opts opts = figure_opts(c, word(c, "Loss and accuracy"));
     lens_figure *figure = NULL;
+    record *all = record_new();
+    for (int i = 0; i < 5; i++)
+        record_doubles(all, wanted[i], found[i], 1, (int[]){ (int)t->rows });
     lens_status status = lens_figure_curves(c->ctx, &figure, panels, 2, word(c, "epoch"), &opts);
-    return finish(c, status, figure, NULL);
+    return finish(c, status, figure, all);
 }
 
 static int plot_curves(cli *c) {
@@ -171,7 +175,11 @@ static int plot_filters(cli *c) {
         lens_status drawn = lens_figure_filters(c->ctx, &figure, p.value.data, (int)p.value.dim[0],
                                                 (int)p.value.dim[1], (int)p.value.dim[2],
                                                 (int)p.value.dim[3], &opts);
-        status = finish(c, drawn, figure, NULL);
+        record *weights = record_new();
+        const int dim[] = { (int)p.value.dim[0], (int)p.value.dim[1], (int)p.value.dim[2],
+                            (int)p.value.dim[3] };
+        record_floats(weights, p.name, p.value.data, 4, dim);
+        status = finish(c, drawn, figure, weights);
         free(title);
     }
     close_model(&m);
@@ -258,9 +266,13 @@ static int draw_maps(cli *c, const model *m, const float *picture, const char *n
     lens_figure *figure = NULL;
     if (status == LENS_OK)
         status = lens_figure_maps(c->ctx, &figure, drawable ? &input : NULL, layer, count, &opts);
+    record *all = record_new();
+    for (int i = 0; i < count; i++)
+        record_floats(all, layer[i].name, layer[i].data, 3,
+                      (int[]){ layer[i].c, layer[i].h, layer[i].w });
     free(title);
     free(layer);
-    return finish(c, status, figure, NULL);
+    return finish(c, status, figure, all);
 }
 
 int run_picture(cli *c, const model *m, const float *chw, lens_session **session) {
@@ -340,7 +352,13 @@ static int plot_confusion(cli *c) {
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_confusion(c->ctx, &figure, j.confusion, j.m.classes,
                                                   j.info->class_name, &opts);
-        status = finish(c, drawn, figure, NULL);
+        int k = j.m.classes;
+        double *counts = take((size_t)k * (size_t)k, sizeof *counts);
+        for (int i = 0; i < k * k; i++) counts[i] = (double)j.confusion[i];
+        record *all = record_new();
+        record_doubles(all, "counts", counts, 2, (int[]){ k, k });
+        free(counts);
+        status = finish(c, drawn, figure, all);
         free(title);
     }
     free_judged(&j);
@@ -416,7 +434,17 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
     free(buf);
     free(pixels);
     free(sample);
-    return finish(c, status, figure, NULL);
+    record *all = record_new();
+    for (size_t i = 0; i < count; i++) {
+        const mistake *w = &wrong[i];
+        char *at = say_text("mistake %zu: index, truth, predicted, p, p of the truth", i);
+        record_doubles(all, at,
+                       (double[]){ (double)w->index, w->truth, w->predicted, (double)w->p,
+                                   (double)w->p_truth },
+                       1, (int[]){ 5 });
+        free(at);
+    }
+    return finish(c, status, figure, all);
 }
 
 static int plot_errors(cli *c) {
@@ -469,7 +497,13 @@ static int plot_arch(cli *c) {
         const lens_figure_opts opts = figure_opts(c, lens_net_name(m.net));
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_arch(c->ctx, &figure, block, nodes, &opts);
-        status = finish(c, drawn, figure, NULL);
+        record *all = record_new();
+        for (int i = 0; i < nodes; i++)
+            record_doubles(all, info[i].name,
+                           (double[]){ info[i].c, info[i].h, info[i].w, (double)info[i].parameters,
+                                       (double)info[i].macs },
+                           1, (int[]){ 5 });
+        status = finish(c, drawn, figure, all);
         for (int i = 0; i < nodes; i++) free(kind[i]);
         free(kind);
         free(info);

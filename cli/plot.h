@@ -21,10 +21,11 @@ typedef struct record {
     int arrays; /* further ones are dropped */
 } record;
 
+record *record_new(void);
 /* Copies; dims after `rank` are not read. */
 void record_floats(record *, const char *name, const float *, int rank, const int *dim);
 void record_doubles(record *, const char *name, const double *, int rank, const int *dim);
-void record_free(record *);
+void record_free(record *); /* NULL is fine */
 /* Into the file of --numbers, if it is given: .json, .csv or .npy (one file for each array). */
 int record_write(cli *, const record *);
 
@@ -33,8 +34,8 @@ int record_write(cli *, const record *);
 const char *file_of(const cli *);
 /* The options of every figure; `title` unless the user gave one. */
 lens_figure_opts figure_opts(const cli *, const char *title);
-/* What the maker said, then the figure's file and the numbers'. Frees the figure; record may be NULL. */
-int finish(cli *, lens_status, lens_figure *, const record *behind);
+/* What the maker said, then the figure's file and the numbers'. Frees both. */
+int finish(cli *, lens_status, lens_figure *, record *behind);
 int unknown_layer(cli *, const lens_net *, const char *name);
 /* One picture as planes in [0,1], from --image, or --data and --index. *name: from take. */
 int one_picture(cli *, const model *, float *chw, char **name);
@@ -63,8 +64,9 @@ void board_mark(board *, lens_figure_tile *, lens_figure_mark_kind, int row, int
                 int w);
 lens_status board_draw(cli *, const board *, lens_figure **, int columns, const char *title,
                        const char *subtitle);
-/* Draws, writes and frees. */
-int board_finish(cli *, board *, int columns, const char *title, const char *subtitle);
+/* Draws, writes and frees the board and `behind`; NULL: the numbers of its tiles. */
+int board_finish(cli *, board *, int columns, const char *title, const char *subtitle,
+                 record *behind);
 void board_free(board *);
 
 /* ---- topics in files of their own ------------------------------------------------------------ */

@@ -181,14 +181,13 @@ static int draw_slide(cli *c, const slide *s) {
     free(frame);
     if (status != LENS_OK) return fail_status(c, status, WORKING);
     note(c, "%s", file_of(c));
-    record *behind = take(1, sizeof *behind);
+    record *behind = record_new();
     const matrix *all[] = { &s->m, &s->k, &s->y };
     const char *const names[] = { "input", "kernel", "output" };
     for (int i = 0; i < 3; i++)
         record_floats(behind, names[i], all[i]->x, 2, (int[]){ all[i]->h, all[i]->w });
     int result = record_write(c, behind);
     record_free(behind);
-    free(behind);
     if (result) return result;
     return emit(c, json_pack("{s:s,s:o,s:i}", "plot", c->topic, "file", json_text(file_of(c)),
                              "frames", count));
@@ -342,7 +341,8 @@ static int backward_conv(cli *c) {
         board_text(&b, word(c, "A convolution backwards: stride %d, padding %d"), stride, pad);
     result = board_finish(c, &b, 3, title,
                           word(c, "dY: gradient of the loss by the output, here 1, 2, 3, ... "
-                                  "\xe2\x8b\x86: cross-correlation"));
+                                  "\xe2\x8b\x86: cross-correlation"),
+                          NULL);
     engine_free(&e);
     return result;
 }
@@ -371,9 +371,9 @@ static int backward_maps(cli *c) {
                   3, 3);
     }
     if (!result)
-        result =
-            board_finish(c, &b, 2 * O + 1, word(c, "Several maps backwards"),
-                         word(c, "each input map collects from every filter; first sample of two"));
+        result = board_finish(
+            c, &b, 2 * O + 1, word(c, "Several maps backwards"),
+            word(c, "each input map collects from every filter; first sample of two"), NULL);
     board_free(&b);
     engine_free(&e);
     return result;
@@ -435,7 +435,7 @@ static int backward_pool(cli *c) {
     int result = pool_rows(c, &b, true);
     if (!result)
         result = board_finish(c, &b, 4, word(c, "Pooling backwards"),
-                              word(c, "windows that overlap add up what they send back"));
+                              word(c, "windows that overlap add up what they send back"), NULL);
     board_free(&b);
     return result;
 }
@@ -486,7 +486,8 @@ int plot_pooling(cli *c) {
             status == LENS_OK
                 ? board_finish(c, &b, 2, word(c, "Pooling"),
                                word(c, "below: a dot moves; the maximum stays the same while it is "
-                                       "in the same window"))
+                                       "in the same window"),
+                               NULL)
                 : fail_status(c, status, WORKING);
     }
     board_free(&b);
@@ -534,7 +535,8 @@ int plot_channels(cli *c) {
         status == LENS_OK
             ? board_finish(c, &b, COLUMNS, word(c, "How channels combine"),
                            word(c, "one map to three, two to one, three to two: every filter has a "
-                                   "kernel for each input map, and the maps are added unweighted"))
+                                   "kernel for each input map, and the maps are added unweighted"),
+                           NULL)
             : fail_status(c, status, WORKING);
     board_free(&b);
     return result;

@@ -176,7 +176,7 @@ static int draw_survey(cli *c, const survey *s, char *const *names, int models,
                        double (*accuracy)[STEPS], const lens_node_info *info, int layers,
                        double (*distance)[STEPS]) {
     lens_figure_series line[2][MOST_LINES];
-    record *all = take(1, sizeof *all);
+    record *all = record_new();
     size_t steps = (size_t)s->steps;
     record_doubles(all, s->how->axis, s->amount, 1, &s->steps);
     for (int i = 0; i < models; i++) {
@@ -200,8 +200,6 @@ static int draw_survey(cli *c, const survey *s, char *const *names, int models,
     lens_status status =
         lens_figure_curves(c->ctx, &figure, panels, layers ? 2 : 1, word(c, s->how->axis), &opts);
     int result = finish(c, status, figure, all);
-    record_free(all);
-    free(all);
     free(facts);
     free(moved);
     return result;

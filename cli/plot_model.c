@@ -143,7 +143,8 @@ static int four_stages(cli *c) {
         }
     }
     if (!result)
-        result = board_finish(c, &b, 2, board_text(&b, word(c, "%s on %s"), kernel, path), NULL);
+        result =
+            board_finish(c, &b, 2, board_text(&b, word(c, "%s on %s"), kernel, path), NULL, NULL);
     board_free(&b);
     lens_session_free(session);
     lens_net_free(net);
@@ -187,8 +188,9 @@ static void share_scale(board *b, int first) {
     for (int i = first; i < b->tiles; i++) b->tile[i].limit = most, b->tile[i].side = 0;
 }
 
-static void map_row(board *b, const char *name, const float *x, int maps, int h, int w) {
+static void map_row(board *b, record *r, const char *name, const float *x, int maps, int h, int w) {
     int first = b->tiles;
+    record_floats(r, name, x, 3, (int[]){ maps, h, w });
     for (int o = 0; o < maps; o++)
         board_map(b, NULL, o ? "" : name, x + (size_t)o * (size_t)h * (size_t)w, h, w);
     share_scale(b, first);
@@ -208,6 +210,7 @@ static int filter_stages(cli *c) {
     if (!result) {
         lens_param p;
         lens_node_info info = info_of(conv);
+        record *rows = record_new();
         char *weight = board_text(&b, "%s.weight", info.name);
         lens_status status = lens_net_param_named(l.m.net, weight, &p);
         int filters = info.c < FILTERS ? info.c : FILTERS, channels = (int)p.value.dim[1],
@@ -221,24 +224,27 @@ static int filter_stages(cli *c) {
                         cells, kernel + o * cells);
             smooth_kernel(kernel + o * cells, kh, kw, drawn + (size_t)o * smooth);
         }
-        map_row(&b, channels > 1 ? word(c, "mean kernel") : word(c, "kernel"), kernel, filters, kh,
-                kw);
-        map_row(&b, word(c, "smoothed"), drawn, filters, smooth_side(kh), smooth_side(kw));
+        map_row(&b, rows, channels > 1 ? word(c, "mean kernel") : word(c, "kernel"), kernel,
+                filters, kh, kw);
+        map_row(&b, rows, word(c, "smoothed"), drawn, filters, smooth_side(kh), smooth_side(kw));
         const lens_node *activation = reader(l.m.net, conv, activations),
                         *pool = reader(l.m.net, activation ? activation : conv, poolings),
-                        *rows[] = { conv, activation, pool };
+                        *at[] = { conv, activation, pool };
         const char *const names[] = { "convolution", "activation", "pooling" };
         for (int i = 0; i < 3 && !result; i++) {
-            if (!rows[i]) continue;
-            lens_node_info at = info_of(rows[i]);
-            const float *value = value_of(c, l.session, rows[i], &result);
-            if (value) map_row(&b, word(c, names[i]), value, filters, at.h, at.w);
+            if (!at[i]) continue;
+            lens_node_info size = info_of(at[i]);
+            const float *value = value_of(c, l.session, at[i], &result);
+            if (value) map_row(&b, rows, word(c, names[i]), value, filters, size.h, size.w);
         }
         char *title = board_text(&b, word(c, "%s, %s: stages of %s"), lens_net_name(l.m.net),
                                  info.name, l.name);
         char *shown = board_text(&b, word(c, "the first %d of %d filters; one scale for each row"),
                                  filters, info.c);
-        if (!result) result = board_finish(c, &b, filters, title, shown);
+        if (!result)
+            result = board_finish(c, &b, filters, title, shown, rows);
+        else
+            record_free(rows);
     }
     board_free(&b);
     close_look(&l);
@@ -398,15 +404,9 @@ static int draw_unit(cli *c, const look *l, const lens_node *node, const int at[
     char *subtitle = board_text(
         &b, word(c, "%s: the sum is %.9g, the engine has %.9g: difference %.2g, its rounding"),
         l->name, ledger->sum, (double)ledger->value, ledger->difference);
-    lens_figure *figure = NULL;
-    record *all = take(1, sizeof *all);
+    record *all = record_new();
     record_ledger(all, ledger);
-    lens_status status = board_draw(c, &b, &figure, 4, title, subtitle);
-    int result = finish(c, status, figure, all);
-    record_free(all);
-    free(all);
-    board_free(&b);
-    return result;
+    return board_finish(c, &b, 4, title, subtitle, all);
 }
 
 int plot_unit(cli *c) {
@@ -547,13 +547,9 @@ int plot_rf(cli *c) {
                       lens_net_name(m.net));
     if (!result) {
         char *title = board_text(&b, word(c, "%s: receptive fields"), lens_net_name(m.net));
-        lens_figure *figure = NULL;
-        record *all = take(1, sizeof *all);
+        record *all = record_new();
         record_fields(all, m.net, field);
-        lens_status drawn = board_draw(c, &b, &figure, COLUMNS, title, subtitle);
-        result = finish(c, drawn, figure, all);
-        record_free(all);
-        free(all);
+        result = board_finish(c, &b, COLUMNS, title, subtitle, all);
     }
     free(field);
     free(name);

@@ -14,6 +14,7 @@ enum {
     MAX_COLUMNS = 12,
     TILE_GAP = 18,
     SIGN_GAP = 34, /* a gap that holds a sign */
+    SIGN_SIZE = 20,
     NAME_LINE = 18,
     NOTE_LINE = 14,
     BAR = 26,
@@ -154,8 +155,8 @@ static void draw(lens_figure *fig, double x, double side, double room, const row
     for (int i = 0; i < t->mark_count; i++) draw_mark(fig, x, y, zoom, &t->marks[i]);
     if (t->note) draw_note(fig, x, y + tall + (r->bars ? BAR + 4 : 0) + NOTE_LINE, side, t->note);
     if (t->sign) {
-        fig_font big = { .size = FIG_TITLE, .anchor = FIG_MIDDLE, .ink = FIG_INK };
-        fig_text(fig, "sign", x - SIGN_GAP / 2.0, r->y + r->tall / 2 + FIG_TITLE * 0.36, big,
+        fig_font big = { .size = SIGN_SIZE, .anchor = FIG_MIDDLE, .ink = FIG_INK };
+        fig_text(fig, "sign", x - SIGN_GAP / 2.0, r->y + r->tall / 2 + SIGN_SIZE * 0.36, big,
                  t->sign);
     }
 }

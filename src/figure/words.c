@@ -76,7 +76,7 @@ static const struct {
     { "Rows: filters (o). Columns: input channels (c).", "行：滤波器（o）。列：输入通道（c）。" },
     { "Several maps backwards", "多个特征图的反向传播" },
     { "Sheets are drawn to scale (%s px per map pixel), at most %d per stack; bars of dense layers to their own.",
-      "图片按比例绘出（特征图每像素 %s px），每叠最多 %d 张；全连接层的长条另有比例。" },
+      "各层按比例绘出（特征图每像素 %s px），每叠最多 %d 张；全连接层的长条另有比例。" },
     { "Showing the first %d of %d classes.", "只画前 %d 个，共 %d 个类别。" },
     { "Showing the first %d of %d filters.", "只画前 %d 个，共 %d 个滤波器。" },
     { "Showing the first %d of %d input channels.", "只画前 %d 个，共 %d 个输入通道。" },
