@@ -113,6 +113,13 @@ static lens_status write_npy(cli *c, const record *r, const char *path) {
     return status;
 }
 
+int record_check(cli *c) {
+    const char *path = text_of(c, "numbers", NULL);
+    if (!path || has_ending(path, ".npy") || has_ending(path, ".csv") || has_ending(path, ".json"))
+        return EXIT_DONE;
+    return fail(c, EXIT_USAGE, "--numbers is \"%s\"; a .json, .csv or .npy file is expected", path);
+}
+
 int record_write(cli *c, const record *r) {
     const char *path = text_of(c, "numbers", NULL);
     if (!path) return EXIT_DONE;
@@ -122,11 +129,8 @@ int record_write(cli *c, const record *r) {
         status = write_npy(c, r, path);
     else if (has_ending(path, ".csv"))
         written = write_csv(r, path);
-    else if (has_ending(path, ".json"))
-        written = write_json(r, path);
     else
-        return fail(c, EXIT_USAGE, "--numbers is \"%s\"; a .json, .csv or .npy file is expected",
-                    path);
+        written = write_json(r, path);
     if (status != LENS_OK) return fail_status(c, status, WORKING);
     if (!written) return fail(c, EXIT_FAILED, "%s: cannot be written", path);
     note(c, "%s", path);

@@ -533,6 +533,8 @@ int run_plot(cli *c) {
                   { "pooling", plot_pooling, 0 },
                   { "invariance", plot_invariance, -1 } };
     if (!file_of(c)) return fail(c, EXIT_USAGE, "where to? -o FILE.svg or FILE.png");
+    int status = record_check(c);
+    if (status) return status;
     choose_lang(c, file_of(c));
     for (size_t i = 0; i < sizeof plots / sizeof *plots; i++) {
         if (strcmp(plots[i].topic, c->topic)) continue;

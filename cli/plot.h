@@ -26,6 +26,8 @@ record *record_new(void);
 void record_floats(record *, const char *name, const float *, int rank, const int *dim);
 void record_doubles(record *, const char *name, const double *, int rank, const int *dim);
 void record_free(record *); /* NULL is fine */
+/* Refuses other endings of --numbers than those below. */
+int record_check(cli *);
 /* Into the file of --numbers, if it is given: .json, .csv or .npy (one file for each array). */
 int record_write(cli *, const record *);
 

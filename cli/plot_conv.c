@@ -75,14 +75,26 @@ static matrix matrix_new(board *b, int h, int w) {
 
 static float *cell(const matrix *m, int i, int j) { return &m->x[(size_t)i * (size_t)m->w + j]; }
 
-/* Rows of numbers, or a kernel's name. */
-static int read_matrix(cli *c, board *b, const char *option_name, const char *fallback, matrix *m) {
+static matrix matrix_of(board *b, const lens_kernel *k) {
+    matrix m = matrix_new(b, k->h, k->w);
+    for (int i = 0; i < k->h * k->w; i++) m.x[i] = (float)k->value[i];
+    return m;
+}
+
+/* --matrix: rows of numbers, written like those of a kernel. */
+static int read_matrix(cli *c, board *b, const char *fallback, matrix *m) {
     lens_kernel k;
-    int result = open_kernel(c, &k, text_of(c, option_name, fallback));
-    if (result) return result;
-    *m = matrix_new(b, k.h, k.w);
-    for (int i = 0; i < k.h * k.w; i++) m->x[i] = (float)k.value[i];
+    if (lens_kernel_parse(c->ctx, &k, text_of(c, "matrix", fallback)) != LENS_OK)
+        return fail(c, EXIT_USAGE, "--matrix: %s", lens_why(c->ctx));
+    *m = matrix_of(b, &k);
     return EXIT_DONE;
+}
+
+static int read_kernel(cli *c, board *b, const char *fallback, matrix *m) {
+    lens_kernel k;
+    int result = open_kernel(c, &k, text_of(c, "kernel", fallback));
+    if (!result) *m = matrix_of(b, &k);
+    return result;
 }
 
 static matrix turned(board *b, const matrix *m) {
@@ -91,18 +103,18 @@ static matrix turned(board *b, const matrix *m) {
     return t;
 }
 
-/* x with `between - 1` zeros between neighbours and `around` zeros on every side (negative: cut off).
- * What is no number of x is marked in zero (h,w). */
-static matrix spread_out(board *b, const matrix *x, int between, int around, bool **zero) {
-    matrix m =
-        matrix_new(b, (x->h - 1) * between + 1 + 2 * around, (x->w - 1) * between + 1 + 2 * around);
-    *zero = board_own(b, take((size_t)m.h * (size_t)m.w, sizeof **zero));
-    for (int i = 0; i < m.h; i++)
-        for (int j = 0; j < m.w; j++) {
+/* x with `between - 1` zeros between neighbours, from row and column `around` (negative: cut off) of
+ * h x w zeros. What is no number of x is marked in zero (h,w). */
+static matrix spread_out(board *b, const matrix *x, int between, int around, int h, int w,
+                         bool **zero) {
+    matrix m = matrix_new(b, h, w);
+    *zero = board_own(b, take((size_t)h * (size_t)w, sizeof **zero));
+    for (int i = 0; i < h; i++)
+        for (int j = 0; j < w; j++) {
             int r = i - around, k = j - around;
             bool inside = r >= 0 && k >= 0 && r % between == 0 && k % between == 0 &&
                           r / between < x->h && k / between < x->w;
-            (*zero)[i * m.w + j] = !inside;
+            (*zero)[i * w + j] = !inside;
             if (inside) *cell(&m, i, j) = *cell(x, r / between, k / between);
         }
     return m;
@@ -200,7 +212,7 @@ static int whole(const cli *c, const char *option_name, int fallback) {
 /* The slide of a convolution: over the padded input, in steps of the stride. */
 static void slide_conv(cli *c, board *b, const matrix *x, const matrix *k, slide *s) {
     int pad = whole(c, "pad", 0), stride = whole(c, "stride", 1);
-    s->m = spread_out(b, x, 1, pad, &s->zero);
+    s->m = spread_out(b, x, 1, pad, x->h + 2 * pad, x->w + 2 * pad, &s->zero);
     s->k = *k;
     s->step = stride;
     s->input = pad ? word(c, "input, padded") : word(c, "input");
@@ -215,7 +227,8 @@ static void slide_conv(cli *c, board *b, const matrix *x, const matrix *k, slide
 /* The same picture of a transposed convolution: zeros between the numbers, the kernel turned. */
 static void slide_transposed(cli *c, board *b, const matrix *x, const matrix *k, slide *s) {
     int pad = whole(c, "pad", 0), stride = whole(c, "stride", 1);
-    s->m = spread_out(b, x, stride, (k->h - 1) * s->dilation - pad, &s->zero);
+    int reach = (k->h - 1) * s->dilation;
+    s->m = spread_out(b, x, stride, reach - pad, s->y.h + reach, s->y.w + reach, &s->zero);
     s->k = turned(b, k);
     s->step = 1;
     s->input = word(c, "input among zeros");
@@ -233,10 +246,8 @@ int plot_conv(cli *c) {
     matrix x, k;
     bool transposed = has(c, "transposed");
     int result = read_matrix(
-        c, &b, "matrix",
-        transposed ? "0 1/2 3" : "1 1 1 0 0/0 1 1 1 0/0 0 1 1 1/0 0 1 1 0/0 1 1 0 0", &x);
-    if (!result)
-        result = read_matrix(c, &b, "kernel", transposed ? "0 1/2 3" : "1 0 1/0 1 0/1 0 1", &k);
+        c, &b, transposed ? "0 1/2 3" : "1 1 1 0 0/0 1 1 1 0/0 0 1 1 1/0 0 1 1 0/0 1 1 0 0", &x);
+    if (!result) result = read_kernel(c, &b, transposed ? "0 1/2 3" : "1 0 1/0 1 0/1 0 1", &k);
     if (!result && transposed && k.h != k.w)
         result = fail(c, EXIT_USAGE, "--transposed draws square kernels, not %dx%d", k.h, k.w);
     if (!result) {
@@ -245,14 +256,14 @@ int plot_conv(cli *c) {
         lens_node *in = engine_input(c, &e, 1, x.h, x.w);
         lens_size kernel = { k.h, k.w }, step = { stride }, holes = { s.dilation };
         lens_node *y = transposed
-                           ? lens_conv_transpose2d(in, "y",
+                           ? lens_conv_transpose2d(in, "convolution",
                                                    (lens_conv_transpose2d_opts){ .out = 1,
                                                                                  .kernel = kernel,
                                                                                  .stride = step,
                                                                                  .dilation = holes,
                                                                                  .pad = pad,
                                                                                  .no_bias = true })
-                           : lens_conv2d(in, "y",
+                           : lens_conv2d(in, "convolution",
                                          (lens_conv2d_opts){ .out = 1,
                                                              .kernel = kernel,
                                                              .stride = step,
@@ -288,9 +299,9 @@ static int backward_conv(cli *c) {
     engine e = { 0 };
     matrix x, k;
     int stride = whole(c, "stride", 2), pad = whole(c, "pad", 0);
-    int result = read_matrix(
-        c, &b, "matrix", "0 1 2 3 4/5 6 7 8 9/10 11 12 13 14/15 16 17 18 19/20 21 22 23 24", &x);
-    if (!result) result = read_matrix(c, &b, "kernel", "1 2 3/4 5 6/7 8 9", &k);
+    int result =
+        read_matrix(c, &b, "0 1 2 3 4/5 6 7 8 9/10 11 12 13 14/15 16 17 18 19/20 21 22 23 24", &x);
+    if (!result) result = read_kernel(c, &b, "1 2 3/4 5 6/7 8 9", &k);
     if (result) {
         board_free(&b);
         return result;
@@ -298,7 +309,7 @@ static int backward_conv(cli *c) {
     const lens_conv2d_opts opts = {
         .out = 1, .kernel = { k.h, k.w }, .stride = { stride }, .pad = pad, .no_bias = true
     };
-    lens_node *y = lens_conv2d(engine_input(c, &e, 1, x.h, x.w), "y", opts);
+    lens_node *y = lens_conv2d(engine_input(c, &e, 1, x.h, x.w), "convolution", opts);
     lens_node_info out = { 0 };
     if (y) lens_node_info_get(y, &out);
     matrix dy = { out.h, out.w, counting(&b, (size_t)out.h * (size_t)out.w, 1, 1) };
@@ -317,11 +328,10 @@ static int backward_conv(cli *c) {
         return result;
     }
     bool *zero, *none;
-    matrix padded = spread_out(&b, &x, 1, pad, &none);
-    /* Behind the last window a remainder may be left, which dX gives zeros. */
-    int used = (out.h - 1) * stride + k.h;
-    matrix spread = spread_out(&b, &dy, stride, k.h - 1 - pad, &zero), flipped = turned(&b, &k);
-    matrix between = spread_out(&b, &dy, stride, 0, &none);
+    matrix padded = spread_out(&b, &x, 1, pad, x.h + 2 * pad, x.w + 2 * pad, &none);
+    matrix spread = spread_out(&b, &dy, stride, k.h - 1 - pad, x.h + k.h - 1, x.w + k.w - 1, &zero),
+           flipped = turned(&b, &k);
+    matrix between = spread_out(&b, &dy, stride, 0, padded.h - k.h + 1, padded.w - k.w + 1, &none);
     put(&b, NULL, "X", &x);
     put(&b, "\xe2\x8b\x86", "W", &k);
     board_map(&b, "=", "Y", numbers_of(&e, e.y, LENS_VALUE), out.h, out.w);
@@ -331,8 +341,7 @@ static int backward_conv(cli *c) {
         c,
         "hatched: stride \xe2\x88\x92 1 zeros between,\nkernel \xe2\x88\x92 1 \xe2\x88\x92 padding around");
     put(&b, "\xe2\x8b\x86", word(c, "W, turned by 180\xc2\xb0"), &flipped);
-    t = board_map(&b, "=", "dX", numbers_of(&e, e.x, LENS_GRADIENT), x.h, x.w);
-    if (used < padded.h) t->note = word(c, "what no window met gets 0");
+    board_map(&b, "=", "dX", numbers_of(&e, e.x, LENS_GRADIENT), x.h, x.w);
     put(&b, NULL, pad ? word(c, "X, padded") : "X", &padded);
     t = put(&b, "\xe2\x8b\x86", word(c, "dY, zeros between"), &between);
     mark_zeros(&b, t, none);
@@ -363,7 +372,7 @@ static int backward_maps(cli *c) {
             matrix d = { 2, 2, (float *)(size_t)dy + o * YY },
                    v = { 2, 2, (float *)(size_t)w + (o * C + k) * KK }, back = turned(&b, &v);
             bool *zero;
-            matrix padded = spread_out(&b, &d, 1, 1, &zero);
+            matrix padded = spread_out(&b, &d, 1, 1, 4, 4, &zero);
             mark_zeros(&b, put(&b, o ? "+" : NULL, board_text(&b, "dY %d", o), &padded), zero);
             put(&b, "\xe2\x8b\x86", board_text(&b, word(c, "W %d,%d turned"), o, k), &back);
         }
@@ -400,10 +409,11 @@ static int pool_rows(cli *c, board *b, bool back) {
     static const char *const names[] = { "max", "mean", "sum" };
     matrix x;
     int window = whole(c, "window", 2), stride = whole(c, "stride", window);
-    int result = read_matrix(c, b, "matrix", "1 1 2 4/5 6 7 8/3 2 1 0/1 2 3 4", &x);
+    int result = read_matrix(c, b, "1 1 2 4/5 6 7 8/3 2 1 0/1 2 3 4", &x);
     for (int i = 0; i < 3 && !result; i++) {
         engine e = { 0 };
-        lens_node *y = pooling(names[i], engine_input(c, &e, 1, x.h, x.w), "y", window, stride);
+        lens_node *y =
+            pooling(names[i], engine_input(c, &e, 1, x.h, x.w), "pooling", window, stride);
         lens_node_info out = { 0 };
         if (y) lens_node_info_get(y, &out);
         const float *dy = counting(b, (size_t)out.h * (size_t)out.w, 1, 1);

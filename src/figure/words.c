@@ -190,7 +190,6 @@ static const struct {
     { "weights", "权重" },
     { "weights %d×%d×%d×%d", "权重 %d×%d×%d×%d" },
     { "what it lets through", "频率响应" },
-    { "what no window met gets 0", "没有窗口碰到的部分得 0" },
     { "what row %d, column %d of %s depends on", "行 %d，列 %d 的单元（%s）依赖的区域" },
     { "what the middle unit of each layer sees of the input; field and step in pixels",
       "每层中间的单元在输入上看到的区域；感受野与步距以像素计" },
