@@ -41,7 +41,8 @@ typedef struct cli {
     int operands;
     char *command; /* the whole line, as it could be typed again */
     bool json, quiet, verbose;
-    bool bar; /* stderr is a terminal that can redraw a line */
+    lens_lang lang; /* of figures; see choose_lang */
+    bool bar;       /* stderr is a terminal that can redraw a line */
     lens_ctx *ctx;
 } cli;
 
@@ -82,6 +83,12 @@ typedef enum doing {
     WORKING, /* everything else, saving included */
 } doing;
 int fail_status(cli *, lens_status, doing what); /* with the library's message */
+
+/* Sets c->lang from --lang, or LC_ALL, LC_MESSAGES, LANG. A figure in a .png is English, which is told
+ * where another language was wanted. */
+void choose_lang(cli *, const char *path);
+/* A text of figures in c->lang. */
+#define word(c, english) lens_word((c)->lang, english)
 
 /* A line on stderr; silent with -q. */
 void note(const cli *, const char *format, ...) PRINTF(2, 3);

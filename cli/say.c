@@ -13,6 +13,19 @@ static const cli *speaker; /* for the one failure that meets no cli on its way *
 
 void speak_for(const cli *c) { speaker = c; }
 
+void choose_lang(cli *c, const char *path) {
+    static const char *const variables[] = { "LC_ALL", "LC_MESSAGES", "LANG" };
+    const char *lang = text_of(c, "lang", NULL);
+    for (int i = 0; i < 3 && !lang; i++) {
+        lang = getenv(variables[i]);
+        if (lang && !*lang) lang = NULL;
+    }
+    c->lang = lang && !strncmp(lang, "zh", 2) ? LENS_LANG_ZH : LENS_LANG_EN;
+    if (c->lang == LENS_LANG_EN || !has_ending(path, ".png")) return;
+    c->lang = LENS_LANG_EN;
+    note(c, "lenslet: note: PNG figures are English; write .svg for Chinese");
+}
+
 void *take(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size ? size : 1);
     if (memory) return memory;
