@@ -221,7 +221,8 @@ int read_picture(cli *c, const model *m, const char *path, float *chw) {
                     m->input.c, m->input.h, m->input.w);
     lens_image image = { 0 }, fitted = { 0 };
     lens_status status = lens_image_read(c->ctx, &image, path, m->input.c);
-    if (status == LENS_OK) status = lens_image_fit(c->ctx, &image, m->input.w, m->input.h, &fitted);
+    if (status == LENS_OK)
+        status = lens_image_fit(c->ctx, &image, m->input.w, m->input.h, LENS_BILINEAR, &fitted);
     if (status == LENS_OK) lens_image_to_chw(&fitted, chw);
     lens_image_free(c->ctx, &fitted);
     lens_image_free(c->ctx, &image);

@@ -160,7 +160,7 @@ static lens_status convert(lens_data *d) {
                         to_c == 1 && c == 3
                             ? img_luma(from[p], from[plane + p], from[2 * plane + p])
                             : from[(c == 3 ? (size_t)k * plane : 0) + p];
-            status = lens_image_fit(d->ctx, &image, to_w, to_h, &sized);
+            status = lens_image_fit(d->ctx, &image, to_w, to_h, LENS_BILINEAR, &sized);
             if (status != LENS_OK) {
                 ctx_free(d->ctx, converted);
                 goto done;
@@ -257,7 +257,8 @@ const lens_data_info *lens_data_describe(const lens_data *d) { return &d->info; 
 lens_status data_decode(lens_ctx *ctx, const lens_data *d, const char *path, uint8_t *chw) {
     lens_image image, sized;
     LENS_TRY(lens_image_read(ctx, &image, path, d->info.channels));
-    lens_status status = lens_image_fit(ctx, &image, d->info.width, d->info.height, &sized);
+    lens_status status =
+        lens_image_fit(ctx, &image, d->info.width, d->info.height, LENS_BILINEAR, &sized);
     lens_image_free(ctx, &image);
     if (status != LENS_OK) return ctx_fail_prefix(ctx, status, "%s", path);
     size_t plane = (size_t)sized.width * (size_t)sized.height, n = (size_t)sized.channels;
