@@ -128,6 +128,9 @@ typedef struct model {
     int classes;
     char **label;      /* [classes]; "0", "1", ... if the model has no names */
     float *mean, *std; /* [input.c] */
+    int resize; /* the shorter side of a picture before the input is cut from its centre; 0: any
+                          that covers it */
+    lens_interpolation interpolation;
 } model;
 
 /* The endings of files that hold tensors: .safetensors and PyTorch's. */
@@ -146,15 +149,17 @@ int load_weights(cli *, model *, const char *path, const char *init);
 void read_words(model *);
 void close_model(model *);
 
-/* `source` NULL is a mistake of usage. --channels, --size and --skip-bad hold; else a model given
+/* `source` NULL is a mistake of usage. --channels, --size, --resize, --interpolation and --skip-bad hold; else a model given
  * decides how pictures are read. */
 int open_data(cli *, const char *source, lens_data **, const model *);
 lens_split split_of(const cli *);
 const char *split_name(lens_split);
 
-/* A picture file as the model's input (C,H,W), not normalised: converted to grey or colour, resized
- * to cover and cut at the centre. */
+/* A picture file as the model's input (C,H,W), not normalised: converted to grey or colour, resized as
+ * --resize says and cut at the centre. */
 int read_picture(cli *, const model *, const char *path, float *chw);
+/* The same with the margin that --crops views are cut from: (1,C,H,W) from take. */
+int read_whole(cli *, const model *, const char *path, lens_tensor *whole);
 /* chw = (chw - mean) / std, for n pictures. */
 void normalise(const model *, float *chw, int n);
 /* Probabilities of one row of outputs: softmax, unless the net ends with one. */

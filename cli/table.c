@@ -15,6 +15,8 @@
     "resnet56 resnet110 resnet1202 resnet18-cifar densenet121 densenet161 densenet169 "            \
     "densenet201 densenet264 densenet-40-12 densenet-100-12 densenet-bc-100-12 "                   \
     "densenet-bc-250-24 densenet-bc-190-40 squeezenet1_0 squeezenet1_1"
+#define AUGMENTATIONS                                                                              \
+    "mirror crop:4 shift:2 resized-crop rotate:15 zoom:0.1 jitter pca erase mixup cutmix"
 #define SETS "shapes shapes:shape shapes:both fashion-mnist mnist cifar10 cifar100"
 #define MANY 2147483647.0
 
@@ -78,6 +80,27 @@ static const option model_options[] = {
     { 0 },
 };
 
+#define RESIZE                                                                                     \
+    { .name = "resize",                                                                            \
+      .type = WHOLE,                                                                               \
+      .value = "N",                                                                                \
+      .low = 1,                                                                                    \
+      .high = 4096,                                                                                \
+      .fallback = "the model's, or just covering its input",                                       \
+      .help = "resize the shorter side to N, then cut the centre; the margin serves crops" },      \
+    {                                                                                              \
+        .name = "interpolation", .type = WORD, .value = "HOW", .words = "bilinear bicubic",        \
+        .fallback = "the model's, or bilinear", .help = "bilinear or bicubic, of all resizing"     \
+    }
+
+#define CROPS                                                                                      \
+    {                                                                                              \
+        .name = "crops", .type = WORD, .value = "N", .words = "1 5 10 50", .fallback = "1",        \
+        .help =                                                                                    \
+            "views of each picture whose probabilities are averaged: 5 corners and centre, 10 "    \
+            "with their mirror images, 50 in a 5x5 grid"                                           \
+    }
+
 static const option data_options[] = {
     { .name = "data",
       .letter = 'd',
@@ -97,6 +120,7 @@ static const option data_options[] = {
       .fallback = "as stored",
       .help = "resize pictures to cover this and cut at the centre" },
     { .name = "skip-bad", .help = "leave out pictures that cannot be read, and list them" },
+    RESIZE,
     { 0 },
 };
 
@@ -197,9 +221,9 @@ static const option train_options[] = {
     { .name = "augment",
       .type = TEXT,
       .value = "LIST",
-      .words = "mirror crop:2 shift:2",
+      .words = AUGMENTATIONS,
       .fallback = "nothing",
-      .help = "mirror, crop:N, shift:N, separated by commas" },
+      .help = "random changes, separated by commas: " AUGMENTATIONS },
     { .name = "weights",
       .type = TEXT,
       .value = "FILE",
@@ -237,6 +261,7 @@ static const option eval_options[] = {
       .high = 65536,
       .fallback = "256",
       .help = "pictures at a time" },
+    CROPS,
     { 0 },
 };
 
@@ -249,6 +274,8 @@ static const option predict_options[] = {
       .high = 1000,
       .fallback = "3",
       .help = "how many classes to show" },
+    CROPS,
+    RESIZE,
     { 0 },
 };
 
@@ -389,6 +416,11 @@ static const option picture_options[] = {
       .high = 100000,
       .fallback = "64",
       .help = "how many pictures, spread evenly" },
+    { .name = "augment",
+      .type = TEXT,
+      .value = "LIST",
+      .words = AUGMENTATIONS,
+      .help = "sheet: a picture a line, as it is and then as these random changes make it" },
     { 0 },
 };
 
@@ -728,6 +760,7 @@ const verb verbs[] = {
       .examples = "lenslet data list\n"
                   "lenslet data info my-pictures/\n"
                   "lenslet data sheet fashion-mnist --count 100 -o sheet.png\n"
+                  "lenslet data sheet my-pictures/ --augment resized-crop,mirror,jitter -o a.png\n"
                   "lenslet data export fashion-mnist --count 5 -o pictures",
       .topics = data_topics,
       .most = 1,

@@ -639,9 +639,19 @@ static void augmentation(void **state) {
     }
     static const struct {
         const char *text, *part;
-    } BAD[] = { { "miror", "did you mean \"mirror\"" }, { "crop", "crop:N" },
-                { "crop:0", "N in 1..1024" },           { "crop:x", "N in 1..1024" },
-                { "mirror:2", "takes no number" },      { "crop:2,shift:2", "exclude" } };
+    } BAD[] = { { "miror", "did you mean \"mirror\"" },
+                { "crop", "no margin to move in" },
+                { "shift:0", "N in 1..1024" },
+                { "crop:x", "crop:N with N in 0..1024" },
+                { "mirror:2", "P in 0..1" },
+                { "shift", "expected shift:N" },
+                { "crop:1.5", "crop:N with N in" },
+                { "crop:1:2", "crop:N and no more" },
+                { "pca", "wants 3 channels but the pictures have 1" },
+                { "mixup,cutmix", "only one of mixup and cutmix, and last" },
+                { "mixup,mirror", "and last" },
+                { "rotate:", "D in 0..180" },
+                { "mirror,,crop:2", "unknown augmentation \"\"" } };
     lens_loader *l;
     for (size_t i = 0; i < LENS_COUNT(BAD); i++)
         assert_fails(ctx, LENS_BAD_ARG, BAD[i].part,

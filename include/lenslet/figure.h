@@ -59,6 +59,7 @@ typedef struct lens_figure_opts {
     double width;            /* width aimed at, in CSS pixels, 320..4000; 0 = 760 */
     double limit;            /* colour scale ends at +-limit (or 0..limit); 0 = largest magnitude */
     lens_figure_share share; /* lens_figure_maps only */
+    int columns;             /* lens_figure_sheet: at most so many to a row; 0 = as many as fit */
     int rgb;                 /* lens_figure_filters: C == 3 drawn as colour pictures */
     lens_lang lang;          /* 0 = English; a PNG has no glyphs for any other */
     int png_scale;           /* device pixels per CSS pixel of a PNG, 1..4; 0 = 2 */

@@ -81,6 +81,7 @@ lens_status lens_figure_sheet(lens_ctx *ctx, lens_figure **out, const lens_figur
         if (labels[i]) widest = fmax(widest, fig_measure(labels[i], FIG_NOTE, false));
     widest = fmin(widest, CARD_WIDTH);
     grid g = plan(count, MAX_CARDS, ceil(widest), labels ? 1 : 0, use.width - 2 * FIG_MARGIN);
+    if (use.columns > 0 && g.cols > use.columns) g.cols = use.columns;
     double top = ceil(fig_header(fig, 2 * FIG_MARGIN + g.cols * g.step_x - CARD_GAP,
                                  use.title ? use.title : fig_say(fig, "Pictures"), use.subtitle));
     int64_t bad = 0;

@@ -142,9 +142,18 @@ static lens_status set_words(run *r) {
         memcpy(names + used, r->info->class_name[k], length);
         used += length;
     }
+    char resize[16];
+    const lens_data_info *info = r->info;
+    snprintf(resize, sizeof resize, "%d",
+             info->whole_height < info->whole_width ? info->whole_height : info->whole_width);
+    bool margin = info->whole_height > info->height || info->whole_width > info->width;
     const struct {
         const char *key, *value;
-    } words[] = { { "mean", mean },
+    } words[] = { { "resize", margin ? resize : NULL },
+                  { "interpolation", !margin                               ? NULL
+                                     : info->interpolation == LENS_BICUBIC ? "bicubic"
+                                                                           : "bilinear" },
+                  { "mean", mean },
                   { "std", std },
                   { "classes", names },
                   { "data", data },
@@ -350,8 +359,10 @@ static lens_status train_step(run *r, const lens_batch *batch) {
                 schedule_factor(&r->schedule, step, steps_all(r), r->per_epoch);
     LENS_TRY(lens_forward(r->session, &x, (uint32_t)step, &y));
     lens_tensor dy = y;
+    lens_loss target = r->o.loss;
     dy.data = r->dy;
-    LENS_TRY(lens_loss_eval(r->ctx, &r->o.loss, &y, batch->labels, &loss, &correct, &dy));
+    target.mix = batch->mix;
+    LENS_TRY(lens_loss_eval(r->ctx, &target, &y, batch->labels, &loss, &correct, &dy));
     if (!isfinite(loss)) return diverged(r, batch, &y, NULL);
     LENS_TRY(lens_backward(r->session, &dy));
     lens_status status = lens_optim_step(r->optim, r->session, r->s.rate);
@@ -413,8 +424,8 @@ static lens_status validate(run *r) {
     lens_eval_result e;
     lens_loss plain = { .kind = r->o.loss.kind };
     double start = eval_clock();
-    LENS_TRY(
-        eval_run(r->net, r->eval_session, r->eval_loader, &plain, r->o.interrupt, &e, NULL, NULL));
+    LENS_TRY(eval_run(r->net, r->eval_session, r->eval_loader, &plain, NULL, r->o.interrupt, &e,
+                      NULL, NULL));
     r->val_seconds = eval_clock() - start;
     if (!isfinite(e.loss)) {
         const char *name = diverge_find_param(r->net);
