@@ -112,6 +112,7 @@ enum {
     OP_NEEDS_X = 8,   /* backward reads x */
     OP_NEEDS_Y = 16,  /* backward reads y */
     OP_IS_ACT = 32,   /* an activation: act_of says which */
+    OP_OUTPUT = 64,   /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
 
 /* One option for text, help and defaults. The field lies at `offset` of the option struct. */
