@@ -290,7 +290,8 @@ LENS_API lens_status lens_net_export_onnx(const lens_net *, const char *path);
 /* Weights alone into a finished net, from .safetensors or from what torch.save writes (.pth, .pt,
  * .th; both its forms; a state_dict or a checkpoint with one): the content decides, not the ending.
  * Strictly: every missing, unexpected or mismatched tensor is listed in the message and nothing is
- * changed. "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
+ * changed. Layers that serve training alone may be missing, all of them; they keep their values.
+ * "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
  * executed; one that asks for a Python name which no tensor needs is refused with that name. */
 LENS_API lens_status lens_net_load_weights(lens_net *, const char *path);
 
