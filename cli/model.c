@@ -135,7 +135,7 @@ int load_weights(cli *c, model *m, const char *path, const char *init) {
     char *left_out = NULL;
     lens_status status = LENS_OK;
     if (!init && m->recipe) init = m->recipe->init;
-    if (!m->trained && (opts.partial || opts.replace_head)) {
+    if (!m->trained && (opts.partial || opts.replace_head || find_option(c->verb, "init", 0))) {
         status = lens_init(m->net, init, (uint64_t)whole_of(c, "seed", 0));
         if (status != LENS_OK) return fail_status(c, status, NAMING);
     }

@@ -54,6 +54,9 @@ static lens_node *random_node(rng *r, lens_node *const *made, int count) {
     case 10: return lens_avgpool(x, NULL, window);
     case 11: return lens_softmax(x, NULL);
     case 12: return lens_reshape(x, NULL, a.c, SIDE, SIDE);
+    case 14:
+        return lens_output(x, NULL,
+                           (lens_output_opts){ .weight = 1, .training = rng_below(r, 2) != 0 });
     case 13: return a.c + b.c > 12 ? x : lens_concat((lens_node *[]){ x, other }, 2, NULL);
     default: return a.c == b.c ? lens_add(x, other, NULL) : lens_scaled_tanh(x, NULL);
     }
@@ -75,7 +78,9 @@ static lens_net *random_net(lens_ctx *ctx, uint64_t seed, int steps) {
         for (int k = 0; lens_node_input(lens_net_node(net, i), k); k++)
             read[lens_node_input(lens_net_node(net, i), k)->index] = true;
     for (int i = 0; i < lens_net_nodes(net); i++)
-        if (!read[i]) loose[ends++] = lens_net_node(net, i);
+        if (!read[i] && !net_is_output(lens_net_node(net, i)))
+            loose[ends++] = lens_net_node(net, i);
+    if (!ends) loose[ends++] = made[0];
     lens_node *x = ends > 1 ? lens_concat(loose, ends, NULL) : loose[0];
     x = lens_dense(lens_flatten(x, NULL), "fc", (lens_dense_opts){ .out = CLASSES });
     assert_ok(ctx, lens_net_finish(net, x));
@@ -107,7 +112,7 @@ static size_t count_of(const naive *v, int i) {
     return shape_count(v->net->node[i]->op.out) * (size_t)v->n;
 }
 
-/* Forward and, if dy, backward. Results stay in `v`. */
+/* Forward and, if dy, backward. dy: of all outputs, one after the other. Results stay in `v`. */
 static void naive_step(naive *v, lens_net *net, lens_ctx *ctx, int n, const float *input,
                        bool train, uint64_t seed, uint32_t step, const float *dy) {
     int nodes = net->nodes;
@@ -127,9 +132,14 @@ static void naive_step(naive *v, lens_net *net, lens_ctx *ctx, int n, const floa
             v->grad[i] = nans(count_of(v, i));
             memset(v->grad[i], 0, count_of(v, i) * sizeof(float));
         }
-        memcpy(v->grad[nodes - 1], dy, count_of(v, nodes - 1) * sizeof(float));
     }
     bool *written = calloc((size_t)nodes, sizeof *written);
+    for (int k = 0; dy && k < lens_net_outputs(net); k++) {
+        int i = lens_net_output_at(net, k)->index;
+        memcpy(v->grad[i], dy, count_of(v, i) * sizeof(float));
+        dy += count_of(v, i);
+        written[i] = true;
+    }
     for (int t = 0; t < (dy ? 2 * nodes : nodes); t++) {
         bool back = t >= nodes;
         int i = back ? 2 * nodes - 1 - t : t;
@@ -257,7 +267,11 @@ static lens_tensor picture(float *data, int n) {
 /* ---- Everything against the naive executor -------------------------------------------------- */
 
 static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watch) {
-    float x[MAX_N * 2 * SIDE * SIDE], dy[MAX_N * CLASSES];
+    enum { MOST = 16, MAX_C = 12 };
+    static float dy[MOST * MAX_N * MAX_C * SIDE * SIDE];
+    float x[MAX_N * 2 * SIDE * SIDE];
+    int outputs = lens_net_outputs(net);
+    assert_true(outputs >= 1 && outputs <= MOST);
     rng r = rng_start(seed, RNG_TEST, 2, 0);
     lens_session *s =
         session(net, ctx,
@@ -267,7 +281,7 @@ static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watc
     for (int step = 0; step < 3; step++) {
         int n = MAX_N - step;
         naive v;
-        lens_tensor y, grad, in = picture(x, n), out = { dy, 2, { n, CLASSES } };
+        lens_tensor y, grad, in = picture(x, n), out[MOST];
         fill(&r, x, LENS_COUNT(x));
         fill(&r, dy, LENS_COUNT(dy));
 
@@ -277,6 +291,14 @@ static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watc
                        (size_t)n * CLASSES);
         assert_ok(ctx, lens_run(s, &in, &y));
         same_bits("lens_run", seed, y.data, v.value[net->nodes - 1], (size_t)n * CLASSES);
+        for (int i = 0; i < net->nodes; i++) {
+            if (!net_is_output(net->node[i])) continue;
+            assert_ok(ctx, lens_peek(s, net->node[i], LENS_VALUE, &y));
+            same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
+            if (net->node[i]->training) continue;
+            assert_ok(ctx, lens_peek(quick, net->node[i], LENS_VALUE, &y));
+            same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
+        }
         for (int i = 0; watch && i < net->nodes; i++) {
             assert_ok(ctx, lens_peek(s, net->node[i], LENS_VALUE, &y));
             same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
@@ -286,7 +308,16 @@ static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watc
         naive_step(&v, net, ctx, n, x, true, 7, (uint32_t)step, dy);
         assert_ok(ctx, lens_forward(s, &in, (uint32_t)step, &y));
         same_bits("training", seed, y.data, v.value[net->nodes - 1], (size_t)n * CLASSES);
-        assert_ok(ctx, lens_backward(s, &out));
+        float *next = dy;
+        for (int k = 0; k < outputs; k++) {
+            const lens_node *node = lens_net_output_at(net, k);
+            assert_ok(ctx, lens_peek(s, node, LENS_VALUE, &out[k]));
+            same_bits(node->op.name, seed, out[k].data, v.value[node->index],
+                      count_of(&v, node->index));
+            out[k].data = next;
+            next += lens_tensor_count(&out[k]);
+        }
+        assert_ok(ctx, lens_backward_outputs(s, out, outputs));
         for (int i = 0; i < net->params; i++) {
             if (!net_param_op(&net->param[i])->trainable) continue;
             assert_ok(ctx, lens_grad(s, i, &grad));
@@ -317,6 +348,88 @@ static void plans_change_no_bit(void **state) {
         assert_int_equal(ctx_live_bytes(ctx), live);
         lens_ctx_free(ctx);
     }
+}
+
+/* ---- Several outputs ------------------------------------------------------------------------ */
+
+/* conv - relu - fc, and a head behind conv if `head`. */
+static lens_net *two_headed(lens_ctx *ctx, bool head, bool training) {
+    lens_net *net = lens_net_new(ctx, "two");
+    lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+    x = lens_conv2d(x, "conv", (lens_conv2d_opts){ .out = 3, .kernel = { 3 } });
+    if (head)
+        lens_output(lens_dense(x, "aux.fc", (lens_dense_opts){ .out = 40 }), "aux",
+                    (lens_output_opts){ .weight = 0.3f, .training = training });
+    x = lens_dense(lens_relu(x, "relu"), "fc", (lens_dense_opts){ .out = CLASSES });
+    assert_ok(ctx, lens_net_finish(net, x));
+    fill_weights(net, 3);
+    return net;
+}
+
+static void training_outputs_cost_inference_nothing(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *plain = two_headed(ctx, false, false), *net = two_headed(ctx, true, true);
+    lens_tensor y;
+    lens_node_info info;
+    assert_int_equal(lens_net_parameters(net), lens_net_parameters(plain));
+    assert_int_equal(lens_net_macs(net), lens_net_macs(plain));
+    lens_node_info_get(lens_net_find(net, "aux.fc"), &info);
+    assert_true(info.training);
+    assert_int_equal(info.macs, 40 * 3 * (SIDE - 2) * (SIDE - 2));
+
+    lens_session *a = session(plain, ctx, (lens_session_opts){ .batch = 3 });
+    lens_session *b = session(net, ctx, (lens_session_opts){ .batch = 3 });
+    assert_int_equal(lens_session_bytes(a), lens_session_bytes(b));
+    lens_session_free(b);
+    b = session(net, ctx, (lens_session_opts){ .watch = true });
+    assert_fails(ctx, LENS_BAD_ARG, "aux.fc: it serves training alone",
+                 lens_peek(b, lens_net_find(net, "aux.fc"), LENS_VALUE, &y));
+    assert_fails(ctx, LENS_BAD_ARG, "aux: it serves training alone",
+                 lens_mute(b, lens_net_find(net, "aux"), 0, true));
+    lens_session_free(a);
+    lens_session_free(b);
+    lens_net_free(plain);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+static void outputs_by_number(void **state) {
+    (void)state;
+    float dy[CLASSES + 40] = { 0 }, x[2 * SIDE * SIDE] = { 1 };
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = two_headed(ctx, true, false);
+    lens_tensor y[3] = { { dy, 2, { 1, CLASSES } }, { dy, 2, { 1, 40 } }, { 0 } };
+    lens_tensor in = picture(x, 1), out;
+    assert_int_equal(lens_net_outputs(net), 2);
+    assert_ptr_equal(lens_net_output_at(net, 0), lens_net_output(net));
+    assert_ptr_equal(lens_net_output_at(net, 1), lens_net_find(net, "aux"));
+    assert_null(lens_net_output_at(net, 2));
+    assert_null(lens_net_output_at(net, -1));
+
+    lens_session *s = session(net, ctx, (lens_session_opts){ .train = true });
+    assert_ok(ctx, lens_forward(s, &in, 0, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "got 3 gradients but net two has 2 outputs",
+                 lens_backward_outputs(s, y, 3));
+    assert_fails(ctx, LENS_BAD_ARG, "got 0 gradients", lens_backward_outputs(s, y, 0));
+    y[1].dim[1] = 39;
+    assert_fails(ctx, LENS_BAD_SHAPE, "dy has shape 1x39 but the output aux has 1x40",
+                 lens_backward_outputs(s, y, 2));
+    assert_fails(ctx, LENS_BAD_ARG, "dy has no data", lens_backward(s, &y[2]));
+    assert_ok(ctx, lens_backward(s, y));
+    lens_session_free(s);
+    lens_net_free(net);
+
+    net = lens_net_new(ctx, "bad");
+    lens_node *first = lens_input(net, "data", 2, SIDE, SIDE);
+    lens_node *last =
+        lens_output(first, "aux", (lens_output_opts){ .weight = 1, .training = true });
+    assert_fails(ctx, LENS_BAD_ARG, "data: it is the output of net bad, but aux comes after it",
+                 lens_net_finish(net, first));
+    assert_fails(ctx, LENS_BAD_ARG, "the main output of net bad cannot be for training alone",
+                 lens_net_finish(net, last));
+    lens_net_free(net);
+    lens_ctx_free(ctx);
 }
 
 /* ---- Fusion --------------------------------------------------------------------------------- */
@@ -628,7 +741,7 @@ static void backward_needs_its_forward(void **state) {
 
     assert_ok(ctx, lens_forward(s, &in, 0, &y));
     out.dim[0] = 1;
-    assert_fails(ctx, LENS_BAD_SHAPE, "dy has shape 1x3 but the output has 2x3",
+    assert_fails(ctx, LENS_BAD_SHAPE, "dy has shape 1x3 but the output fc has 2x3",
                  lens_backward(s, &out));
     assert_fails(ctx, LENS_BAD_ARG, "made with train", lens_forward(quick, &in, 0, &y));
     assert_fails(ctx, LENS_BAD_ARG, "made with train", lens_backward(quick, &out));
@@ -1045,6 +1158,9 @@ int main(void) {
         T("[P7] backward without its own forward is refused", backward_needs_its_forward),
         T("shapes that do not fit name both sides", shapes_name_both_sides),
         T("a session too large names its bytes", too_large_names_the_bytes),
+        T("[M6] an auxiliary head costs inference nothing",
+          training_outputs_cost_inference_nothing),
+        T("several outputs, each with its gradient", outputs_by_number),
         T("dy may lie in the output, unless backward reads it", dy_in_the_output),
         T("[J16] inference: same input, same output, whatever the batch",
           inference_of_one_is_inference_of_many),

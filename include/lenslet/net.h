@@ -188,7 +188,19 @@ LENS_API lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts);
  * ends with logits: cross entropy and predict apply the softmax themselves. */
 LENS_API lens_node *lens_softmax(lens_node *x, const char *name);
 
-/* Checks the whole, lays out the weights (zeroed; see lens_init in train.h) and closes the net.
+/* x under a name of its own, as one more output beside the main one that lens_net_finish is given.
+ * `weight` is that of its loss: lens_train minimises the main output's loss + the sum of weight * loss
+ * over these; 0: none. An output for training alone (an auxiliary head, Szegedy 2015, section 5) is left
+ * away in inference, with all layers that serve nothing else. LENS_BAD_ARG: a negative weight;
+ * `training` without a weight. */
+typedef struct lens_output_opts {
+    float weight;
+    bool training;
+} lens_output_opts;
+LENS_API lens_node *lens_output(lens_node *x, const char *name, lens_output_opts);
+
+/* Checks the whole, lays out the weights (zeroed; see lens_init in train.h) and closes the net. `output` is
+ * the main output and the node built last.
  * Returns the first error of any builder, or LENS_BAD_ARG for a net without input or output. */
 LENS_API lens_status lens_net_finish(lens_net *, lens_node *output);
 
@@ -205,13 +217,17 @@ typedef struct lens_node_info {
     int field, jump;     /* receptive field and step on the input, in pixels (height) */
     int inputs;
     bool frozen;
+    bool training; /* serves outputs for training alone */
 } lens_node_info;
 
 LENS_API const char *lens_net_name(const lens_net *);
 LENS_API int lens_net_nodes(const lens_net *);                  /* in the order they were built */
 LENS_API lens_node *lens_net_node(const lens_net *, int index); /* NULL: out of range */
 LENS_API lens_node *lens_net_find(const lens_net *, const char *name); /* NULL: no such node */
-LENS_API lens_node *lens_net_output(const lens_net *);
+LENS_API lens_node *lens_net_output(const lens_net *);                 /* the main output */
+/* All outputs: 0 is the main one, then those of lens_output as they were built. NULL: out of range. */
+LENS_API int lens_net_outputs(const lens_net *);
+LENS_API lens_node *lens_net_output_at(const lens_net *, int index);
 LENS_API lens_node *lens_net_input(const lens_net *);
 LENS_API void lens_node_info_get(const lens_node *, lens_node_info *);
 LENS_API lens_node *lens_node_input(const lens_node *, int i); /* NULL: out of range */
@@ -231,7 +247,7 @@ LENS_API int lens_net_params(const lens_net *);
 LENS_API lens_status lens_net_param(const lens_net *, int index, lens_param *);
 LENS_API lens_status lens_net_param_named(const lens_net *, const char *name, lens_param *);
 LENS_API void lens_net_touched(lens_net *);
-/* Trainable numbers; MACs and connections per sample. */
+/* Trainable numbers and MACs per sample of inference: without layers that serve training alone. */
 LENS_API int64_t lens_net_parameters(const lens_net *);
 LENS_API int64_t lens_net_macs(const lens_net *);
 /* A frozen node's parameters get no gradient and no update; a frozen batch norm keeps its running
@@ -274,7 +290,8 @@ LENS_API lens_status lens_net_export_onnx(const lens_net *, const char *path);
 /* Weights alone into a finished net, from .safetensors or from what torch.save writes (.pth, .pt,
  * .th; both its forms; a state_dict or a checkpoint with one): the content decides, not the ending.
  * Strictly: every missing, unexpected or mismatched tensor is listed in the message and nothing is
- * changed. "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
+ * changed. Layers that serve training alone may be missing, all of them; they keep their values.
+ * "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
  * executed; one that asks for a Python name which no tensor needs is refused with that name. */
 LENS_API lens_status lens_net_load_weights(lens_net *, const char *path);
 
@@ -323,12 +340,16 @@ LENS_API lens_status lens_run(lens_session *, const lens_tensor *x, lens_tensor 
 LENS_API lens_status lens_forward(lens_session *, const lens_tensor *x, uint32_t step,
                                   lens_tensor *y);
 LENS_API lens_status lens_backward(lens_session *, const lens_tensor *dy);
+/* The same for nets with several outputs: dy[k] belongs to lens_net_output_at(net, k), k < count. An output
+ * without one (k >= count, or data NULL) has gradient 0, as with lens_backward. */
+LENS_API lens_status lens_backward_outputs(lens_session *, const lens_tensor *dy, int count);
 /* Gradient of parameter `index` (as in lens_net_param) after lens_backward; zeros for a frozen one.
  * LENS_BAD_ARG for what is not trainable. */
 LENS_API lens_status lens_grad(lens_session *, int index, lens_tensor *view);
 
 /* The value of a node in the latest run, or its gradient after lens_backward, as (n,c,h,w) (rank as
- * the node's). On a session made with .watch: the engine's own numbers, algorithm unchanged. */
+ * the node's). On a session made with .watch: the engine's own numbers, algorithm unchanged. Outputs can be
+ * read on every session, until its lens_backward. */
 typedef enum lens_which { LENS_VALUE, LENS_GRADIENT } lens_which;
 LENS_API lens_status lens_peek(lens_session *, const lens_node *, lens_which, lens_tensor *view);
 

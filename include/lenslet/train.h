@@ -106,7 +106,7 @@ typedef struct lens_progress {
     int epoch, epochs;   /* 1.. */
     int64_t step, steps; /* of the whole run */
     int64_t epoch_step, epoch_steps;
-    double loss, accuracy; /* running means of this epoch's training batches */
+    double loss, accuracy; /* running means of this epoch's training batches, of the main output */
     double rate;
     double images_per_s, eta_s;
     double seconds;  /* since the run (or the resumed part) began */
@@ -159,8 +159,9 @@ typedef struct lens_train_result {
  *   log.csv            one line an epoch; log.jsonl also some twenty lines within each
  * Input is normalised by the data's mean and standard deviation, remembered as "mean" and "std" with the
  * class names; "resize" (the shorter side) and "interpolation" (of "bilinear", "bicubic") too where the
- * pictures have a margin. The net's output must have as many features as the data has classes. Validation loss is
- * the plain loss, without label smoothing and class weights.
+ * pictures have a margin. The net's output must have as many features as the data has classes, and so must
+ * others whose losses have a weight (lens_output): the weighted sum is minimised, the main output's loss is
+ * shown. Validation loss is the plain loss, without label smoothing and class weights.
  * opts may be NULL. *result is written on LENS_OK only.
  * LENS_BAD_SHAPE: net and data do not fit (both sides named); LENS_BAD_ARG: an option is out of range, or
  * differs from the run to be resumed; LENS_NOT_FOUND: a word among the options is unknown (with a

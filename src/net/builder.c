@@ -373,3 +373,7 @@ lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts opts) {
 lens_node *lens_softmax(lens_node *x, const char *name) {
     return add_one(x, "softmax", name, NULL);
 }
+
+lens_node *lens_output(lens_node *x, const char *name, lens_output_opts opts) {
+    return add_one(x, "output", name, &opts);
+}

@@ -85,9 +85,15 @@ static bool reads_back(const planner *p, int node, unsigned flag) {
     return p->opts->train && p->plan->node[node].path && has(p, node, flag);
 }
 
+/* What serves training alone has no value in an inference session. */
+static bool runs(const planner *p, int node) {
+    return p->opts->train || !p->net->node[node]->training;
+}
+
 static int readers(const planner *p, int node) { return p->first[node + 1] - p->first[node]; }
 
 static int backward_time(const planner *p, int node) { return 2 * p->net->nodes - 1 - node; }
+static int backward_begins(const planner *p) { return backward_time(p, p->net->nodes - 1); }
 
 static int new_buffer(planner *p, size_t bytes, int first, int last) {
     if (!bytes) return PLAN_NONE;
@@ -113,12 +119,12 @@ static int new_activation(planner *p, int node, int first) {
 static void find_readers(planner *p) {
     const lens_net *net = p->net;
     for (int i = 0; i < net->nodes; i++)
-        for (int k = 0; k < net->node[i]->op.inputs; k++)
+        for (int k = 0; runs(p, i) && k < net->node[i]->op.inputs; k++)
             p->first[net->node[i]->input[k]->index + 1]++;
     for (int i = 0; i < net->nodes; i++) p->first[i + 1] += p->first[i];
     /* Filling moves each first[i] to the end of its list, which is where first[i+1] belongs. */
     for (int i = 0; i < net->nodes; i++)
-        for (int k = 0; k < net->node[i]->op.inputs; k++)
+        for (int k = 0; runs(p, i) && k < net->node[i]->op.inputs; k++)
             p->reader[p->first[net->node[i]->input[k]->index]++] = i;
     for (int i = net->nodes; i > 0; i--) p->first[i] = p->first[i - 1];
     p->first[0] = 0;
@@ -144,7 +150,7 @@ static bool may_overwrite(const planner *p, int i) {
     if (shape_count(node->op.out) != shape_count(node->op.in[0])) return false;
     if (reads_back(p, i, OP_NEEDS_X)) return false;
     for (int member = p->owner[source]; member != PLAN_NONE; member = p->next[member]) {
-        if (reads_back(p, member, OP_NEEDS_Y)) return false;
+        if (reads_back(p, member, OP_NEEDS_Y) || has(p, member, OP_OUTPUT)) return false;
         for (int r = p->first[member]; r < p->first[member + 1]; r++) {
             int reader = p->reader[r];
             if (reader == i) continue;
@@ -250,7 +256,9 @@ static void plan_values(planner *p) {
     for (int i = 0; i < net->nodes; i++) {
         plan_node *node = &p->plan->node[i];
         if (node->head != i) continue; /* fused with what reads it */
-        if (!net->node[i]->op.inputs) {
+        if (!runs(p, i)) {
+            node->forward = PLAN_SKIP;
+        } else if (!net->node[i]->op.inputs) {
             node->forward = PLAN_SKIP;
             node->value = new_activation(p, i, 0);
         } else if (has(p, i, OP_ALIAS)) {
@@ -268,9 +276,9 @@ static void plan_values(planner *p) {
             node->value = new_activation(p, i, i);
         }
     }
-    int output = net->output->index, kept = p->plan->node[output].value;
     for (int i = 0; i < net->nodes; i++) {
         int value = p->plan->node[i].value;
+        if (!runs(p, i)) continue;
         bool back = reads_back(p, i, OP_NEEDS_Y);
         extend(p, value, i);
         if (back) extend(p, value, backward_time(p, i));
@@ -279,19 +287,20 @@ static void plan_values(planner *p) {
             extend(p, value, reader_back ? backward_time(p, p->reader[r]) : p->reader[r]);
             back |= reader_back;
         }
-        p->plan->output_kept |= back && value == kept;
+        p->plan->buffer[value].read_back |= back;
+        /* The caller reads outputs between forward and backward, and may hand them back as dy. */
+        if (net_is_output(net->node[i])) extend(p, value, backward_begins(p));
     }
-    /* The caller reads the output between forward and backward, and may hand it back as dy. */
-    if (p->opts->train) extend(p, kept, backward_time(p, output));
 }
 
-/* In the order of backward: the first consumer that comes writes a gradient, later ones add. */
+/* In the order of backward: the first consumer that comes writes a gradient, later ones add. Those of
+ * the outputs are written before, by the caller. */
 static void plan_gradients(planner *p) {
     const lens_net *net = p->net;
-    int output = net->output->index;
-    if (!p->plan->node[output].path) return;
-    p->plan->node[output].grad = new_activation(p, output, backward_time(p, output));
-    for (int i = output; i >= 0; i--) {
+    for (int i = 0; i < net->nodes; i++)
+        if (net_is_output(net->node[i]) && p->plan->node[i].path)
+            p->plan->node[i].grad = new_activation(p, i, backward_begins(p));
+    for (int i = net->nodes - 1; i >= 0; i--) {
         plan_node *node = &p->plan->node[i];
         if (!node->path) continue;
         int time = backward_time(p, i);
@@ -324,7 +333,7 @@ static void plan_work(planner *p) {
     for (int i = 0; i < net->nodes; i++) {
         const op_node *op = &net->node[i]->op;
         op_plan work = { .before = p->plan->node[i].before != PLAN_NONE };
-        if (op->kind->plan)
+        if (op->kind->plan && runs(p, i))
             op->kind->plan(op, kern, threads, p->opts->batch, p->opts->train, &work);
         if (p->opts->train)
             p->plan->node[i].saved = new_buffer(p, work.saved, i, backward_time(p, i));

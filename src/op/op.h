@@ -131,6 +131,7 @@ enum {
     OP_FUSES_NORM =
         64,          /* forward honours norm and addend, and `before` if takes_before allows it */
     OP_IS_SUM = 128, /* y = x[0] + x[1] */
+    OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
 
 /* One option for text, help and defaults. The field lies at `offset` of the option struct. */
