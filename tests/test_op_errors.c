@@ -128,7 +128,7 @@ static void table(void **state) {
             assert_true(strlen(o->what) > 5);
         }
     }
-    assert_int_equal(count, 30);
+    assert_int_equal(count, 37);
     assert_null(op_find("convolution"));
 }
 

@@ -148,7 +148,8 @@ LENS_API lens_node *lens_rbf(lens_node *x, const char *name, lens_rbf_opts);
 
 LENS_API lens_node *lens_flatten(lens_node *x, const char *name); /* (N,C,H,W) -> (N,C*H*W) */
 LENS_API lens_node *lens_reshape(lens_node *x, const char *name, int c, int h,
-                                 int w); /* same count */
+                                 int w);                                          /* same count */
+LENS_API lens_node *lens_reshape1d(lens_node *x, const char *name, int c, int l); /* (N,c,l) */
 
 LENS_API lens_node *lens_add(lens_node *a, lens_node *b, const char *name); /* equal shapes */
 LENS_API lens_node *lens_concat(lens_node *const *x, int count, const char *name); /* channels */
@@ -198,6 +199,67 @@ typedef struct lens_output_opts {
     bool training;
 } lens_output_opts;
 LENS_API lens_node *lens_output(lens_node *x, const char *name, lens_output_opts);
+
+/* y = f(x), element by element. fn is one of
+ *     abs neg exp log sqrt reciprocal floor ceil round (half to even) sign erf softplus softsign
+ *     sin cos tan asin acos atan sinh cosh asinh acosh atanh hard_swish mish
+ *     gelu           x*Phi(x), Phi the normal distribution function
+ *     affine         alpha*x + beta
+ *     power          x^alpha
+ *     elu            x > 0 ? x : alpha*(exp(x) - 1); alpha 0 = 1
+ *     celu           x > 0 ? x : alpha*(exp(x/alpha) - 1); alpha 0 = 1
+ *     selu           beta*(x > 0 ? x : alpha*(exp(x) - 1)); 0 = 1.67326319 and 1.05070102
+ *     hard_sigmoid   max(0, min(1, alpha*x + beta)); 0 = 0.2 and 0.5
+ *     thresholded_relu  x > alpha ? x : 0; alpha 0 = 1
+ *     shrink         x < -alpha ? x + beta : x > alpha ? x - beta : 0; alpha 0 = 0.5
+ *     clip           max(alpha, min(beta, x))
+ * Where f jumps or bends, its derivative is that of one side. LENS_BAD_ARG: another name. */
+typedef struct lens_unary_opts {
+    const char *fn;
+    float alpha, beta;
+} lens_unary_opts;
+LENS_API lens_node *lens_unary(lens_node *x, const char *name, lens_unary_opts);
+
+/* y = f(a, b), element by element: add sub mul div pow max min; prelu (a >= 0 ? a : a*b); less greater
+ * equal (1 or 0, without a gradient). Of C, H and W each must be equal or 1; what is 1 is repeated.
+ * LENS_BAD_SHAPE: other sizes; LENS_BAD_ARG: another name. */
+typedef struct lens_binary_opts {
+    const char *fn;
+} lens_binary_opts;
+LENS_API lens_node *lens_binary(lens_node *a, lens_node *b, const char *name, lens_binary_opts);
+
+/* One number for all along some axes of a sample, which keep size 1: sum mean max min prod l1 l2 log_sum
+ * log_sum_exp sum_square, and argmax argmin (argmax_last, argmin_last): the place of the first (last)
+ * extreme value, counted from 0, without a gradient. axes: letters of "chw"; NULL = "hw". */
+typedef struct lens_reduce_opts {
+    const char *fn, *axes;
+} lens_reduce_opts;
+LENS_API lens_node *lens_reduce(lens_node *x, const char *name, lens_reduce_opts);
+
+/* Numbers change places. A sample is seen with the axes `shape` ("2x3x4", up to 8). `order` ("2,0,1") names
+ * the input's axes in the output's order. `index` lists for each axis of the output, with ; between axes,
+ * the places that are taken: runs first:count:step with blanks between them, or _:count for `value`;
+ * nothing for the whole axis. "0:3;0:28;_:2 27:28:-1 _:2" takes three maps and turns rows round with a
+ * border. The result has the last two axes as H and W, all before them as C; (N,C,W) or (N,C) if there are
+ * only two or one. The gradient of a number taken twice is the sum. LENS_BAD_ARG: another text;
+ * LENS_BAD_SHAPE: `shape` has not as many numbers as a sample. */
+typedef struct lens_rearrange_opts {
+    const char *shape, *order, *index;
+    float value;
+} lens_rearrange_opts;
+LENS_API lens_node *lens_rearrange(lens_node *x, const char *name, lens_rearrange_opts);
+
+/* Products of matrices, one for each channel: a (N,C,M,K), b (N,C,K,W) -> (N,C,M,W); C may be 1 in one
+ * of them, which is then used for all. LENS_BAD_SHAPE names both shapes. */
+LENS_API lens_node *lens_matmul(lens_node *a, lens_node *b, const char *name);
+
+/* Numbers of the net's own, the same for every sample: y[n] = weight (c,h,w). x only says how many samples
+ * there are. Trained unless `fixed`; zeros until an initialiser or a caller writes them. */
+typedef struct lens_parameter_opts {
+    int c, h, w;
+    bool fixed;
+} lens_parameter_opts;
+LENS_API lens_node *lens_parameter(lens_node *x, const char *name, lens_parameter_opts);
 
 /* Checks the whole, lays out the weights (zeroed; see lens_init in train.h) and closes the net. `output` is
  * the main output and the node built last.
