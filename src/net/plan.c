@@ -181,7 +181,6 @@ static void plan_values(planner *p) {
     const lens_net *net = p->net;
     for (int i = 0; i < net->nodes; i++) {
         plan_node *node = &p->plan->node[i];
-        const op_kind *kind = net->node[i]->op.kind;
         p->next[i] = PLAN_NONE;
         if (!net->node[i]->op.inputs) {
             node->forward = PLAN_SKIP;
@@ -195,7 +194,7 @@ static void plan_values(planner *p) {
                 share_value(p, i);
         } else if (may_fuse(p, i)) {
             plan_node *source = &p->plan->node[net->node[i]->input[0]->index];
-            source->act = kind->act_of(&net->node[i]->op, &source->slope);
+            source->act = op_act(&net->node[i]->op, &source->slope);
             node->forward = PLAN_SKIP;
             share_value(p, i);
         } else if (has(p, i, OP_INPLACE) && may_overwrite(p, i)) {

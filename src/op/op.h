@@ -111,7 +111,7 @@ enum {
     OP_FUSES_ACT = 4, /* forward honours act and slope (any act_kind) */
     OP_NEEDS_X = 8,   /* backward reads x */
     OP_NEEDS_Y = 16,  /* backward reads y */
-    OP_IS_ACT = 32,   /* an activation: act_of says which */
+    OP_IS_ACT = 32,   /* an activation: op_act says which */
 };
 
 /* One option for text, help and defaults. The field lies at `offset` of the option struct. */
@@ -148,7 +148,7 @@ struct op_kind {
                  op_plan *);          /* NULL: nothing */
     void (*forward)(const op_run *);  /* NULL only for OP_ALIAS and inputs */
     void (*backward)(const op_run *); /* dx[i] and dparam[i] overwritten where not NULL */
-    act_kind (*act_of)(const op_node *, float *slope); /* OP_IS_ACT */
+    act_kind act;                     /* OP_IS_ACT */
     /* Values of a non-trainable parameter after lens_net_finish (fixed codes); NULL: `start`. */
     void (*fixed)(const op_node *, int param, float *value);
     /* Puts a parameter back on what the operator allows (absent connections to 0) after an initialiser,
@@ -164,6 +164,9 @@ const op_kind *op_find(const char *name);
  * ceil the last window may overhang but must start inside the input or the leading padding. Returns
  * 0 if the kernel does not fit. */
 int op_out_size(int in, int kernel, int stride, int dilation, int before, int after, bool ceil);
+
+/* What an OP_IS_ACT node applies; the slope is 0 where the activation has none. */
+act_kind op_act(const op_node *, float *slope);
 
 /* Shared checks and words. */
 lens_size op_size(lens_size given, int fallback); /* {5} -> 5x5, {0} -> fallback */
