@@ -286,7 +286,8 @@ void probabilities(const model *m, const float *y, float *p) {
         return;
     }
     double largest = -INFINITY, sum = 0;
-    for (int k = 0; k < m->classes; k++) largest = fmax(largest, (double)y[k]);
+    /* Not fmax: GCC 12 for AArch64 ends here with an internal error. */
+    for (int k = 0; k < m->classes; k++) largest = y[k] > largest ? (double)y[k] : largest;
     for (int k = 0; k < m->classes; k++) sum += exp((double)y[k] - largest);
     for (int k = 0; k < m->classes; k++) p[k] = (float)(exp((double)y[k] - largest) / sum);
 }

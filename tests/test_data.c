@@ -2,39 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
-#include "support/tempdir.h"
+#include "support/fixture.h"
 #include "test.h"
 #include <lenslet/data.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static lens_ctx *ctx;
-static size_t idle; /* bytes a fresh context holds */
-static char dir[TEMPDIR_PATH];
-
-static int setup(void **state) {
-    (void)state;
-    ctx = test_ctx(2);
-    idle = ctx_live_bytes(ctx);
-    tempdir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    assert_int_equal(ctx_live_bytes(ctx), idle);
-    lens_ctx_free(ctx);
-    tempdir_remove(dir);
-    return 0;
-}
-
-static const char *in_dir(const char *name) {
-    static char path[4][1024];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
 
 static void save(const char *path, const void *bytes, size_t size) {
     FILE *f = fopen(path, "wb");
@@ -816,5 +788,5 @@ int main(void) {
         T("loader: an epoch allocates nothing", steady_state),
         T("data: the n-th allocation fails", out_of_memory),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

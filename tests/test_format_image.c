@@ -4,41 +4,13 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "format/image.h"
-#include "support/tempdir.h"
+#include "support/fixture.h"
 #include "test.h"
 #include <jpeglib.h>
 #include <lenslet/data.h>
 #include <png.h>
 #include <unistd.h>
 #include <zlib.h>
-
-static lens_ctx *ctx;
-static size_t idle; /* bytes a fresh context holds */
-static char dir[TEMPDIR_PATH];
-
-static int setup(void **state) {
-    (void)state;
-    ctx = test_ctx(1);
-    idle = ctx_live_bytes(ctx);
-    tempdir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    assert_int_equal(ctx_live_bytes(ctx), idle);
-    lens_ctx_free(ctx);
-    tempdir_remove(dir);
-    return 0;
-}
-
-static const char *in_dir(const char *name) {
-    static char path[4][1024];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
 
 /* A picture without symmetry: every pixel and channel differs from its neighbours. */
 static lens_image pattern(int w, int h, int c) {
@@ -617,6 +589,7 @@ static void out_of_memory(void **state) {
             lens_ctx_opts opts = { .threads = 1, .alloc = { failing, NULL } };
             countdown = 1000000;
             assert_int_equal(lens_ctx_new(&poor, &opts, NULL), LENS_OK);
+            size_t fresh = ctx_live_bytes(poor);
             countdown = n;
             lens_status status =
                 img_decode(poor, &p, file[kind], size[kind], "poor", (img_opts){ 0 });
@@ -626,7 +599,7 @@ static void out_of_memory(void **state) {
                 lens_image_free(poor, &p);
             else
                 assert_int_equal(status, LENS_NOMEM);
-            assert_int_equal(ctx_live_bytes(poor), idle);
+            assert_int_equal(ctx_live_bytes(poor), fresh);
             lens_ctx_free(poor);
         }
         assert_true(done);
@@ -654,5 +627,5 @@ int main(void) {
         T("pictures: five-crop, ten-crop and the 5x5 grid by their definition", views),
         T("pictures: the n-th allocation fails", out_of_memory),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

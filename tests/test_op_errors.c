@@ -122,7 +122,7 @@ static void table(void **state) {
         bool computes = k->min_inputs > 0 && !(k->flags & OP_ALIAS);
         assert_int_equal(computes, k->forward != NULL);
         assert_int_equal(computes, k->backward != NULL);
-        assert_int_equal((k->flags & OP_IS_ACT) != 0, k->act_of != NULL);
+        assert_int_equal((k->flags & OP_IS_ACT) != 0, k->act != ACT_NONE);
         for (const op_option *o = k->options; o && o->key; o++) {
             assert_true(o->offset < k->opts_size);
             assert_true(strlen(o->what) > 5);

@@ -197,7 +197,7 @@ static bool fuse_act(planner *p, int i) {
     if (head == PLAN_NONE || p->plan->node[head].act != ACT_NONE ||
         reads_back(p, source, OP_NEEDS_Y) || reads_back(p, i, OP_NEEDS_X))
         return false;
-    p->plan->node[head].act = op->kind->act_of(op, &p->plan->node[head].slope);
+    p->plan->node[head].act = op_act(op, &p->plan->node[head].slope);
     follow(p, i, head, source);
     return true;
 }
@@ -239,7 +239,7 @@ static bool fuse_before(planner *p, int i) {
     for (; readers(p, last) == 1; last = reader) {
         reader = p->reader[p->first[last]];
         if (act != ACT_NONE || !has(p, reader, OP_IS_ACT)) break;
-        act = net->node[reader]->op.kind->act_of(&net->node[reader]->op, &slope);
+        act = op_act(&net->node[reader]->op, &slope);
     }
     if (readers(p, last) != 1 || !has(p, reader, OP_FUSES_NORM) ||
         !net->node[reader]->op.kind->takes_before(&net->node[reader]->op))

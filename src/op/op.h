@@ -127,7 +127,7 @@ enum {
     OP_FUSES_ACT = 4, /* forward honours act and slope (any act_kind) */
     OP_NEEDS_X = 8,   /* backward reads x */
     OP_NEEDS_Y = 16,  /* backward reads y */
-    OP_IS_ACT = 32,   /* an activation: act_of says which */
+    OP_IS_ACT = 32,   /* an activation: op_act says which */
     OP_FUSES_NORM =
         64,          /* forward honours norm and addend, and `before` if takes_before allows it */
     OP_IS_SUM = 128, /* y = x[0] + x[1] */
@@ -170,7 +170,7 @@ struct op_kind {
                  op_plan *);          /* NULL: nothing */
     void (*forward)(const op_run *);  /* NULL only for OP_ALIAS and inputs */
     void (*backward)(const op_run *); /* dx[i] and dparam[i] overwritten where not NULL */
-    act_kind (*act_of)(const op_node *, float *slope); /* OP_IS_ACT */
+    act_kind act;                     /* OP_IS_ACT */
     /* In inference y = scale[c]*x + shift[c] for each channel: writes both (c floats). NULL: it is not. */
     void (*affine)(const op_node *, float *const *param, float *scale, float *shift);
     /* OP_FUSES_NORM: whether reading x[0] through `before` costs this node less than another pass. */
@@ -191,6 +191,9 @@ const op_kind *op_find(const char *name);
  * ceil the last window may overhang but must start inside the input or the leading padding. Returns
  * 0 if the kernel does not fit. */
 int op_out_size(int in, int kernel, int stride, int dilation, int before, int after, bool ceil);
+
+/* What an OP_IS_ACT node applies; the slope is 0 where the activation has none. */
+act_kind op_act(const op_node *, float *slope);
 
 /* Shared checks and words. */
 lens_size op_size(lens_size given, int fallback); /* {5} -> 5x5, {0} -> fallback */
