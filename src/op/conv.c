@@ -79,8 +79,8 @@ size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
     return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
 }
 
-size_t conv_pass_thread_bytes(const conv_pass *p, const struct kern *kern) {
-    return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern)
+size_t conv_pass_thread_bytes(const conv_pass *p, const struct kern *kern, int batch) {
+    return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern, batch)
                        : corr_thread_bytes(&p->s, p->adjoint, kern);
 }
 
@@ -105,10 +105,10 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
                int batch, bool train, op_plan *p) {
     conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
     p->cache = conv_pass_bytes(&forward, kern);
-    p->thread_scratch = conv_pass_thread_bytes(&forward, kern);
+    p->thread_scratch = conv_pass_thread_bytes(&forward, kern, batch);
     if (!train) return;
     p->cache += conv_pass_bytes(&back, kern) + corr_table_bytes(s, false);
-    p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, kern));
+    p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, kern, batch));
     p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch, kern));
     p->scratch = corr_weights_bytes(s, batch);
 }
