@@ -55,6 +55,7 @@ enum {
  *   CHUNK_BYTES     of partial weight gradients: the size of one core's L2.
  *   WINO_MAPS, WINO_SIDE   fewest maps and smallest output side for Winograd, whose estimate of costs
  *                   (wino.c) knows nothing of the overhead of calls.
+ *   WINO_SUM        tiles a weight gradient sums over at a time: 2 vectors of each are 32 KiB of L1.
  *   WINO_BYTES      of transformed weights, 16 MiB: what one may count on of a shared L3. */
 #ifdef LENSLET_TINY
 enum {
@@ -66,6 +67,7 @@ enum {
     TUNE_CHUNK_BYTES = 4096,
     TUNE_WINO_MAPS = 5, /* and SIDE: more than the exact worked examples have */
     TUNE_WINO_SIDE = 5,
+    TUNE_WINO_SUM = 20,
     TUNE_WINO_BYTES = 16 << 20,
 };
 #else
@@ -78,6 +80,7 @@ enum {
     TUNE_CHUNK_BYTES = 1 << 20,
     TUNE_WINO_MAPS = 16,
     TUNE_WINO_SIDE = 4,
+    TUNE_WINO_SUM = 256,
     TUNE_WINO_BYTES = 16 << 20,
 };
 #endif

@@ -107,8 +107,14 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
     p->cache = conv_pass_bytes(&forward, kern);
     p->thread_scratch = conv_pass_thread_bytes(&forward, kern, batch);
     if (!train) return;
-    p->cache += conv_pass_bytes(&back, kern) + corr_table_bytes(s, false);
+    p->cache += conv_pass_bytes(&back, kern);
     p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, kern, batch));
+    if (wino_suits(s, false, ctx_strict(d->ctx))) {
+        p->thread_scratch = larger(p->thread_scratch, wino_weights_thread_bytes(s, kern, batch));
+        p->scratch = wino_weights_bytes(s, kern, batch);
+        return;
+    }
+    p->cache += corr_table_bytes(s, false);
     p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch, kern));
     p->scratch = corr_weights_bytes(s, batch);
 }
@@ -137,13 +143,16 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                                   .out = r->dx[0],
                                   .thread_scratch = r->thread_scratch,
                                   .thread_stride = r->thread_stride });
-    if (r->dparam[0]) {
+    /* A transposed convolution's input is the output gradient of the convolution it turns round. */
+    const float *x = adjoint ? r->dy : r->x[0], *dy = adjoint ? r->x[0] : r->dy;
+    if (r->dparam[0] && wino_suits(s, false, ctx_strict(d->ctx))) {
+        wino_weights(s, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch, r->thread_scratch,
+                     r->thread_stride);
+    } else if (r->dparam[0]) {
         corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
         corr_build(tables, s, false, r->kern);
-        /* A transposed convolution's input is the output gradient of the convolution it turns round. */
-        corr_weights(tables, r->kern, r->pool, r->n, adjoint ? r->dy : r->x[0],
-                     adjoint ? r->x[0] : r->dy, r->dparam[0], r->scratch, r->thread_scratch,
-                     r->thread_stride);
+        corr_weights(tables, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
+                     r->thread_scratch, r->thread_stride);
     }
     if (d->params == 2 && r->dparam[1])
         corr_bias(r->kern, r->pool, r->n, d->out.c, (size_t)d->out.h * (size_t)d->out.w, r->dy,

@@ -263,3 +263,125 @@ void wino_run(const wino *w, const corr_io *io) {
         pool_run(io->workers, r.row_blocks, macs * w->rows, output_task, &r);
     }
 }
+
+/* ---- Weight gradient ------------------------------------------------------------------------- */
+
+/* Tiles run through in groups again, but they are what is summed over: one product a point, of the
+ * transformed gradient turned round by V turned round. A task is a point, so that each sum has one owner and
+ * one order. */
+typedef struct weights_job {
+    wino w;
+    const struct kern *kern;
+    const float *x, *dy;
+    float *dw, *v, *d, *u; /* V and A dy A' [point][map][pitch], their products [point][out][in] */
+    void *thread_scratch;
+    size_t thread_stride;
+    int first, count, columns, pitch,
+        d_pitch; /* tiles of the group; most of one; rows of v; of d turned */
+    ptrdiff_t v_point, d_point, u_point;
+} weights_job;
+
+/* Fills in all but the addresses; returns the floats of v, d and u. */
+static size_t lay_out_weights(weights_job *j, const conv_shape *s, const struct kern *kern, int n) {
+    lay_out(&j->w, s, false, kern);
+    int points = points_of(j->w.m);
+    size_t column = sizeof(float) * (size_t)points * (size_t)(s->c + s->o);
+    int most = imin(TUNE_WINO_SUM, (int)(TUNE_WINO_BYTES / 2 / column));
+    j->kern = kern;
+    j->columns = imin(n * j->w.tiles, imin(most / 16 + 1, up(n * j->w.tiles, 16)) * 16);
+    j->pitch = up(j->columns, 16) * 16 + PAD; /* no power of two: see PAD */
+    j->d_pitch = (up(s->o, 16) * 16) | PAD;
+    j->v_point = (ptrdiff_t)s->c * j->pitch + PAD;
+    j->d_point = (ptrdiff_t)s->o * j->pitch + PAD;
+    j->u_point = (ptrdiff_t)s->o * s->c + PAD;
+    return (size_t)points * (size_t)(j->v_point + j->d_point + j->u_point);
+}
+
+size_t wino_weights_bytes(const conv_shape *s, const struct kern *kern, int batch) {
+    weights_job j;
+    return sizeof(float) * lay_out_weights(&j, s, kern, batch);
+}
+
+size_t wino_weights_thread_bytes(const conv_shape *s, const struct kern *kern, int batch) {
+    weights_job j;
+    lay_out_weights(&j, s, kern, batch);
+    size_t turned = (size_t)j.columns * (size_t)(j.d_pitch + 2 * kern->lanes);
+    size_t kernels = 9 * (size_t)s->c;
+    return sizeof(float) * ((turned > kernels ? turned : kernels) + LENS_SLACK);
+}
+
+/* Both transforms of one map: tasks 0 .. in_c-1 of x, the rest of dy. */
+static void spread_task(void *arg, int task, int thread) {
+    const weights_job *j = arg;
+    const wino *w = &j->w;
+    (void)thread;
+    bool back = task >= w->in_c;
+    int map = back ? task - w->in_c : task, maps = back ? w->out_c : w->in_c,
+        end = j->first + j->count;
+    wino_tiles g = back ? w->out : w->in;
+    float *to = (back ? j->d : j->v) + (ptrdiff_t)map * j->pitch;
+    for (int t = j->first; t < end; t += g.count) {
+        ptrdiff_t plane = plane_at(&g, maps, next_run(w, t, end, &g), map);
+        if (back)
+            j->kern->wino_back_out(w->m, &g, j->dy + plane, to + (t - j->first), j->d_point);
+        else
+            j->kern->wino_in(w->m, &g, j->x + plane, to + (t - j->first), j->v_point);
+    }
+}
+
+static void point_task(void *arg, int point, int thread) {
+    const weights_job *j = arg;
+    const wino *w = &j->w;
+    const struct kern *kern = j->kern;
+    int wide = 2 * kern->lanes;
+    float *d = (float *)((char *)j->thread_scratch + (size_t)thread * j->thread_stride),
+          *v = d + (ptrdiff_t)j->columns * j->d_pitch;
+    kern->transpose(w->out_c, j->count, j->d + point * j->d_point, j->pitch, d, j->d_pitch);
+    for (int c = 0; c < w->in_c; c += wide) {
+        int columns = imin(wide, w->in_c - c);
+        int rows = up(w->out_c, up(w->out_c, kern->tile_rows[up(columns, kern->lanes)]));
+        kern->transpose(columns, j->count, j->v + point * j->v_point + (ptrdiff_t)c * j->pitch,
+                        j->pitch, v, wide);
+        for (int m = 0; m < w->out_c; m += rows)
+            kern->tile(&(tile_job){ .a = d + m,
+                                    .a_k = j->d_pitch,
+                                    .b = v,
+                                    .b_k = wide,
+                                    .c = j->u + point * j->u_point + (ptrdiff_t)m * w->in_c + c,
+                                    .c_m = w->in_c,
+                                    .k = j->count,
+                                    .rows = imin(rows, w->out_c - m),
+                                    .columns = columns,
+                                    .init = j->first ? TILE_LOAD : TILE_ZERO });
+    }
+}
+
+static void gather_task(void *arg, int map, int thread) {
+    const weights_job *j = arg;
+    const wino *w = &j->w;
+    float *g = (float *)((char *)j->thread_scratch + (size_t)thread * j->thread_stride);
+    j->kern->wino_back_kernel(w->m, w->in_c, j->u + (ptrdiff_t)map * w->in_c, j->u_point, w->flip,
+                              g);
+    j->kern->transpose(9, w->in_c, g, w->in_c, j->dw + (ptrdiff_t)map * w->in_c * 9, 9);
+}
+
+void wino_weights(const conv_shape *s, const struct kern *kern, pool *workers, int n,
+                  const float *x, const float *dy, float *dw, void *scratch, void *thread_scratch,
+                  size_t thread_stride) {
+    weights_job j = { .x = x,
+                      .dy = dy,
+                      .dw = dw,
+                      .v = scratch,
+                      .thread_scratch = thread_scratch,
+                      .thread_stride = thread_stride };
+    lay_out_weights(&j, s, kern, n);
+    int points = points_of(j.w.m), tiles = n * j.w.tiles;
+    j.d = j.v + points * j.v_point;
+    j.u = j.d + points * j.d_point;
+    for (j.first = 0; j.first < tiles; j.first += j.count) {
+        j.count = imin(j.columns, tiles - j.first);
+        pool_run(workers, s->c + s->o, j.count * j.w.m * j.w.m / CELLS_PER_NS, spread_task, &j);
+        pool_run(workers, points, (double)s->c * s->o * j.count / MACS_PER_NS, point_task, &j);
+    }
+    pool_run(workers, s->o, s->c * points / CELLS_PER_NS, gather_task, &j);
+}

@@ -42,4 +42,12 @@ void wino_build(wino *, const conv_shape *, bool adjoint, const struct kern *);
 void wino_pack(wino *, const struct kern *, pool *, const float *w); /* w (o, c, 3, 3) */
 void wino_run(const wino *, const corr_io *);
 
+/* dw (o, c, 3, 3) = G' dU G, dU[point] = sum over the tiles of n pictures of (A dy A')[point] V[point]', in
+ * the order of the tiles; where the forward pass suits. scratch: wino_weights_bytes. */
+size_t wino_weights_bytes(const conv_shape *, const struct kern *, int batch);
+size_t wino_weights_thread_bytes(const conv_shape *, const struct kern *, int batch);
+void wino_weights(const conv_shape *, const struct kern *, pool *, int n, const float *x,
+                  const float *dy, float *dw, void *scratch, void *thread_scratch,
+                  size_t thread_stride);
+
 #endif
