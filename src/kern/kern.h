@@ -155,20 +155,23 @@ struct kern {
 
     /* ---- Winograd F(m x m, 3x3), m = 2 or 4: src/op/wino.c drives these, body/winograd.h has the
      * matrices. A tile has (m+2)^2 points; point k of tile g->first + p is v[k*v_point + p],
-     * 0 <= p < g->count. ---- */
+     * 0 <= p < g->count. The next call will be about the cells
+     * `ahead` floats on in memory, which are fetched meanwhile; 0: none. ---- */
 
     /* Input transform, v = B' d B: d[r][s], 0 <= r, s < m+2, the cells of a tile. */
-    void (*wino_in)(int m, const wino_tiles *g, const float *x, float *v, ptrdiff_t v_point);
+    void (*wino_in)(int m, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
+                    ptrdiff_t v_point);
     /* Output transform, y = act(A' z A + bias) into the cells that lie in the plane; act as in
      * tile_job. z: each point has slack. */
     void (*wino_out)(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point, float bias,
-                     act_kind act, float slope, float *y);
+                     act_kind act, float slope, float *y, ptrdiff_t ahead);
     /* Kernel transform of n 3x3 kernels: u[((m+2)*i + j)*u_point + k] = (G g G')[i][j] with
      * g[r][s] = g[(3*r + s)*n + k], or if `turn` that of the kernel rotated by 180 degrees. */
     void (*wino_kernel)(int m, int n, const float *g, bool turn, float *u, ptrdiff_t u_point);
     /* Transposes of the last two, for the gradient of the kernels: v = A dy A' with dy[r][s],
      * 0 <= r, s < m, the cells of a tile; and g = G' u G, arrays as in wino_kernel. */
-    void (*wino_back_out)(int m, const wino_tiles *g, const float *dy, float *v, ptrdiff_t v_point);
+    void (*wino_back_out)(int m, const wino_tiles *g, const float *dy, ptrdiff_t ahead, float *v,
+                          ptrdiff_t v_point);
     void (*wino_back_kernel)(int m, int n, const float *u, ptrdiff_t u_point, bool turn, float *g);
 
     /* ---- element-wise ---- */

@@ -176,8 +176,9 @@ static void transform_input(const run_job *r, int group, int c, float *v) {
     v += (ptrdiff_t)c * r->g.columns;
     for (int t = first; t < end; t += g.count) {
         int image = next_run(w, t, end, &g);
-        r->io->kern->wino_in(w->m, &g, r->io->in + plane_at(&w->in, w->in_c, image, c),
-                             v + (t - first), r->g.v_point);
+        r->io->kern->wino_in(w->m, &g, r->io->in + plane_at(&g, w->in_c, image, c),
+                             c + 1 < w->in_c ? plane_at(&g, 1, 1, 0) : 0, v + (t - first),
+                             r->g.v_point);
     }
 }
 
@@ -209,14 +210,16 @@ static void finish(const run_job *r, int group, int b, const float *v, float *m)
     const corr_io *io = r->io;
     wino_tiles g = w->out;
     int first = group_first(r, group), end = group_first(r, group + 1);
+    int last = imin(w->out_c, (b + 1) * w->rows);
     for (int point = 0; point < points_of(w->m); point++)
         multiply(r, point, b, end - first, v + point * r->g.v_point, m + point * r->g.m_point);
-    for (int map = b * w->rows; map < imin(w->out_c, (b + 1) * w->rows); map++) {
+    for (int map = b * w->rows; map < last; map++) {
         for (int t = first; t < end; t += g.count) {
             int image = next_run(w, t, end, &g);
             io->kern->wino_out(w->m, &g, m + (t - first), r->g.m_point,
                                io->bias ? io->bias[map] : 0, io->act, io->slope,
-                               io->out + plane_at(&w->out, w->out_c, image, map));
+                               io->out + plane_at(&g, w->out_c, image, map),
+                               map + 1 < last ? plane_at(&g, 1, 1, 0) : 0);
         }
         m += r->g.columns;
     }
@@ -322,10 +325,11 @@ static void spread_task(void *arg, int task, int thread) {
     float *to = (back ? j->d : j->v) + (ptrdiff_t)map * j->pitch;
     for (int t = j->first; t < end; t += g.count) {
         ptrdiff_t plane = plane_at(&g, maps, next_run(w, t, end, &g), map);
+        ptrdiff_t ahead = t + g.count < end ? plane_at(&g, maps, 1, 0) : 0;
         if (back)
-            j->kern->wino_back_out(w->m, &g, j->dy + plane, to + (t - j->first), j->d_point);
+            j->kern->wino_back_out(w->m, &g, j->dy + plane, ahead, to + (t - j->first), j->d_point);
         else
-            j->kern->wino_in(w->m, &g, j->x + plane, to + (t - j->first), j->v_point);
+            j->kern->wino_in(w->m, &g, j->x + plane, ahead, to + (t - j->first), j->v_point);
     }
 }
 

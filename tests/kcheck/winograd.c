@@ -91,7 +91,7 @@ static void check_spread(check *c, bool back) {
         case_begin(c, "m=%d count=%d of %dx%d, %d across", m.m, g.count, g.h, g.w, g.across);
         float *x = case_random(c, (size_t)(g.h * g.w), NO_SLACK),
               *v = case_array(c, (size_t)((all - 1) * point + g.count), NO_SLACK);
-        (back ? check_kern(c)->wino_back_out : check_kern(c)->wino_in)(m.m, &g, x, v, point);
+        (back ? check_kern(c)->wino_back_out : check_kern(c)->wino_in)(m.m, &g, x, 0, v, point);
         for (int p = 0; p < g.count; p++) {
             double d[36], magnitude;
             for (int j = 0, at; j < n * n; j++)
@@ -125,7 +125,7 @@ static void check_out(check *c) {
         float *in = case_random(c, (size_t)((all - 1) * point + g.count), LENS_SLACK),
               *y = case_array(c, (size_t)(g.h * g.w), NO_SLACK);
         const float bias = pick_float(c, -1, 1), slope = 0.25f;
-        check_kern(c)->wino_out(m.m, &g, in, point, bias, act, slope, y);
+        check_kern(c)->wino_out(m.m, &g, in, point, bias, act, slope, y, 0);
         int written = 0;
         for (int p = 0; p < g.count; p++) {
             double z[36], magnitude;

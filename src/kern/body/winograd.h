@@ -134,9 +134,17 @@ V_INLINE int wino_together(const wino_tiles *g, int first, int count) {
     return most < V_LANES ? most : V_LANES;
 }
 
+/* Fetches the cells of a row of tiles in the plane of the next call: planes lie so far apart that no
+ * prefetcher of the processor follows (64 maps of 56x56 from memory: 290 ns a row, 80 with this; 70 from
+ * cache. 2026-11, AMD Zen 5). */
+V_INLINE void wino_fetch(const int m, int w, int tiles, const float *cell) {
+    for (int r = 0; r < m; r++, cell += w)
+        for (int i = 0; i < m * tiles; i += 16) __builtin_prefetch(cell + i);
+}
+
 /* V = L' d L for n x n cells of each tile, into size x size points; `back`: L' = A, else B'. */
 V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_tiles *g,
-                          const float *x, float *v, ptrdiff_t v_point) {
+                          const float *x, ptrdiff_t ahead, float *v, ptrdiff_t v_point) {
     for (int t = 0; t < g->count;) {
         const int tile = g->first + t, tiles = wino_together(g, tile, g->count - t);
         const int x0 = tile % g->across * m + g->x, y0 = tile / g->across * m + g->y;
@@ -146,6 +154,7 @@ V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_
         V_UNROLL for (int s = m; s < n; s++) part[s] =
             v_first(g->w - x0 - m * V_LANES - (s - m) > 0 ? 1 : 0);
 
+        if (ahead) wino_fetch(m, g->w, tiles, x + ahead + (ptrdiff_t)y0 * g->w + x0);
         vf half[WINO_N][WINO_N]; /* [row][point]: rows done */
         V_UNROLL for (int r = 0; r < n; r++) {
             const int y = y0 + r;
@@ -176,11 +185,12 @@ V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_
 }
 
 V_INLINE void wino_gather(const int m, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                          float bias, act_kind act, float slope, float *y) {
+                          float bias, act_kind act, float slope, float *y, ptrdiff_t ahead) {
     for (int t = 0; t < g->count;) {
         const int tile = g->first + t, tiles = wino_together(g, tile, g->count - t);
         const int x0 = tile % g->across * m + g->x, y0 = tile / g->across * m + g->y;
         const int cells = g->w - x0 < m * tiles ? g->w - x0 : m * tiles;
+        if (ahead) wino_fetch(m, g->w, tiles, y + ahead + (ptrdiff_t)y0 * g->w + x0);
         vf half[WINO_N][4]; /* [column][row]: columns done */
         V_UNROLL for (int j = 0; j < m + 2; j++) {
             vf d[WINO_N];
@@ -260,28 +270,28 @@ V_INLINE void wino_back_kernel_body(const int m, int n, const float *u, ptrdiff_
 
 /* ---- The slots ------------------------------------------------------------------------------- */
 
-V_UNCHECKED static void wino_in(int m, const wino_tiles *g, const float *x, float *v,
-                                ptrdiff_t v_point) {
+V_UNCHECKED static void wino_in(int m, const wino_tiles *g, const float *x, ptrdiff_t ahead,
+                                float *v, ptrdiff_t v_point) {
     if (m == 2)
-        wino_spread(2, 4, false, g, x, v, v_point);
+        wino_spread(2, 4, false, g, x, ahead, v, v_point);
     else
-        wino_spread(4, 6, false, g, x, v, v_point);
+        wino_spread(4, 6, false, g, x, ahead, v, v_point);
 }
 
-V_UNCHECKED static void wino_back_out(int m, const wino_tiles *g, const float *dy, float *v,
-                                      ptrdiff_t v_point) {
+V_UNCHECKED static void wino_back_out(int m, const wino_tiles *g, const float *dy, ptrdiff_t ahead,
+                                      float *v, ptrdiff_t v_point) {
     if (m == 2)
-        wino_spread(2, 2, true, g, dy, v, v_point);
+        wino_spread(2, 2, true, g, dy, ahead, v, v_point);
     else
-        wino_spread(4, 4, true, g, dy, v, v_point);
+        wino_spread(4, 4, true, g, dy, ahead, v, v_point);
 }
 
 V_UNCHECKED static void wino_out(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                                 float bias, act_kind act, float slope, float *y) {
+                                 float bias, act_kind act, float slope, float *y, ptrdiff_t ahead) {
     if (m == 2)
-        wino_gather(2, g, z, z_point, bias, act, slope, y);
+        wino_gather(2, g, z, z_point, bias, act, slope, y, ahead);
     else
-        wino_gather(4, g, z, z_point, bias, act, slope, y);
+        wino_gather(4, g, z, z_point, bias, act, slope, y, ahead);
 }
 
 V_UNCHECKED static void wino_kernel(int m, int n, const float *g, bool turn, float *u,
