@@ -54,10 +54,9 @@ enum {
  *   TASKS           how many pieces small work is cut into, so that up to 8 threads find some.
  *   SPLIT_MACS      multiply-adds below which a task is not split further: about 20 us on one core.
  *   CHUNK_BYTES     of partial weight gradients: the size of one core's L2.
- *   WINO_MAPS, WINO_SIDE   fewest maps and smallest output side for Winograd: the transforms cost about
- *                   300 vector operations a tile and map against 36 products for each map on the other
- *                   side, and tiles of 4 waste most of a smaller picture.
- *   WINO_V_BYTES    of transformed inputs at a time: 5/8 of a 1 MiB L2.
+ *   WINO_MAPS, WINO_SIDE   fewest maps and smallest output side for Winograd, whose estimate of costs
+ *                   (wino.c) knows nothing of the overhead of calls.
+ *   WINO_SUM        tiles a weight gradient sums over at a time: 2 vectors of each are 32 KiB of L1.
  *   WINO_BYTES      of transformed weights, 16 MiB: what one may count on of a shared L3. */
 #ifdef LENSLET_TINY
 enum {
@@ -70,7 +69,7 @@ enum {
     TUNE_CHUNK_BYTES = 4096,
     TUNE_WINO_MAPS = 5, /* and SIDE: more than the exact worked examples have */
     TUNE_WINO_SIDE = 5,
-    TUNE_WINO_V_BYTES = 20000,
+    TUNE_WINO_SUM = 20,
     TUNE_WINO_BYTES = 16 << 20,
 };
 #else
@@ -83,8 +82,8 @@ enum {
     TUNE_SPLIT_MACS = 1000000,
     TUNE_CHUNK_BYTES = 1 << 20,
     TUNE_WINO_MAPS = 16,
-    TUNE_WINO_SIDE = 12,
-    TUNE_WINO_V_BYTES = 640 << 10,
+    TUNE_WINO_SIDE = 4,
+    TUNE_WINO_SUM = 256,
     TUNE_WINO_BYTES = 16 << 20,
 };
 #endif

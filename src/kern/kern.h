@@ -94,6 +94,13 @@ typedef struct dot_job {
     int images, lines, length; /* lines: rows of the picture; length: of one row */
 } dot_job;
 
+/* Winograd tiles of a plane h x w: `across` to a row, tile t's first cell in row y + m*(t / across) and
+ * column x + m*(t % across); cells outside the plane are 0, and not written. A call is about the
+ * `count` tiles from `first` on. */
+typedef struct wino_tiles {
+    int h, w, y, x, across, first, count;
+} wino_tiles;
+
 /* Pooling of one plane. Windows of kh x kw at stride sh, sw start at -pt, -pl; cells outside the
  * plane do not take part. Every window meets the plane in at least one cell. */
 typedef struct pool_job {
@@ -150,25 +157,26 @@ struct kern {
     /* dst[t] = src[t*step] for t < n: what a strided window reads. */
     void (*every)(int n, int step, const float *src, float *dst);
 
-    /* ---- Winograd F(4x4, 3x3): src/op/wino.c drives these, body/winograd.h has the matrices ---- */
+    /* ---- Winograd F(m x m, 3x3), m = 2 or 4: src/op/wino.c drives these, body/winograd.h has the
+     * matrices. A tile has (m+2)^2 points; point k of tile g->first + p is v[k*v_point + p],
+     * 0 <= p < g->count. The next call will be about the cells
+     * `ahead` floats on in memory, which are fetched meanwhile; 0: none. ---- */
 
-    /* Input transform of `count` tiles that lie next to each other: with d[r][s], 0 <= r, s < 6, the
-     * inputs of tile p, found at panel[(r%4*4 + s%4)*phase + (r/4)*pitch + s/4 + p],
-     *     v[(6*i + j)*v_point + p] = (B' d B)[i][j].
-     * Works on whole vectors: reads `panel` and writes v up to count rounded up to `lanes`. */
-    void (*wino_in)(const float *panel, ptrdiff_t phase, ptrdiff_t pitch, int count, float *v,
+    /* Input transform, v = B' d B: d[r][s], 0 <= r, s < m+2, the cells of a tile. */
+    void (*wino_in)(int m, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
                     ptrdiff_t v_point);
-    /* Output transform: y[(4*r + s)*y_phase + p] = act((A' m A)[r][s] + bias) with
-     * m[i][j] = m[(6*i + j)*m_point + p]; act as in tile_job. Whole vectors, as above. */
-    void (*wino_out)(const float *m, ptrdiff_t m_point, int count, float bias, act_kind act,
-                     float slope, float *y, ptrdiff_t y_phase);
-    /* Kernel transform of n 3x3 kernels: u[(6*i + j)*u_point + m] = (G k G')[i][j] with
-     * k[r][s] = g[(3*r + s)*n + m], or if `turn` that of the kernel rotated by 180 degrees. */
-    void (*wino_kernel)(int n, const float *g, bool turn, float *u, ptrdiff_t u_point);
-    /* dst[s*phase + t] = src[4*t + s] for t < n, s < 4. src may be read up to 4*lanes - 1 further. */
-    void (*split4)(int n, const float *src, float *dst, ptrdiff_t phase);
-    /* The way back: dst[4*t + s] = src[s*phase + t] for 4*t + s < n. Each phase has slack. */
-    void (*join4)(int n, const float *src, ptrdiff_t phase, float *dst);
+    /* Output transform, y = act(A' z A + bias) into the cells that lie in the plane; act as in
+     * tile_job. z: each point has slack. */
+    void (*wino_out)(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point, float bias,
+                     act_kind act, float slope, float *y, ptrdiff_t ahead);
+    /* Kernel transform of n 3x3 kernels: u[((m+2)*i + j)*u_point + k] = (G g G')[i][j] with
+     * g[r][s] = g[(3*r + s)*n + k], or if `turn` that of the kernel rotated by 180 degrees. */
+    void (*wino_kernel)(int m, int n, const float *g, bool turn, float *u, ptrdiff_t u_point);
+    /* Transposes of the last two, for the gradient of the kernels: v = A dy A' with dy[r][s],
+     * 0 <= r, s < m, the cells of a tile; and g = G' u G, arrays as in wino_kernel. */
+    void (*wino_back_out)(int m, const wino_tiles *g, const float *dy, ptrdiff_t ahead, float *v,
+                          ptrdiff_t v_point);
+    void (*wino_back_kernel)(int m, int n, const float *u, ptrdiff_t u_point, bool turn, float *g);
 
     /* ---- element-wise ---- */
 

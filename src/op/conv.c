@@ -77,16 +77,19 @@ conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint) {
 }
 
 const char *conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass) {
-    if (pass == OP_WEIGHT_GRAD) return "direct";
-    return conv_pass_of(d, s, adjoint == (pass == OP_FORWARD)).winograd ? "winograd" : "direct";
+    bool winograd = pass == OP_WEIGHT_GRAD
+                        ? wino_suits(s, false, ctx_strict(d->ctx))
+                        : conv_pass_of(d, s, adjoint == (pass == OP_FORWARD)).winograd;
+    return winograd ? "winograd" : "direct";
 }
 
 size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
     return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
 }
 
-size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern *kern) {
-    return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern)
+size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern *kern,
+                              int batch) {
+    return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern, batch)
                        : corr_thread_bytes(&p->s, p->adjoint, before, kern);
 }
 
@@ -150,10 +153,17 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
                int batch, bool train, op_plan *p) {
     conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
     p->cache = sizeof(float) * folded_of(d, NULL).floats + conv_pass_bytes(&forward, kern);
-    p->thread_scratch = conv_pass_thread_bytes(&forward, p->before, kern);
+    p->thread_scratch = conv_pass_thread_bytes(&forward, p->before, kern, batch);
     if (!train) return;
-    p->cache += conv_pass_bytes(&back, kern) + corr_table_bytes(s, false);
-    p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, false, kern));
+    p->cache += conv_pass_bytes(&back, kern);
+    p->thread_scratch =
+        larger(p->thread_scratch, conv_pass_thread_bytes(&back, false, kern, batch));
+    if (wino_suits(s, false, ctx_strict(d->ctx))) {
+        p->thread_scratch = larger(p->thread_scratch, wino_weights_thread_bytes(s, kern, batch));
+        p->scratch = wino_weights_bytes(s, kern, batch);
+        return;
+    }
+    p->cache += corr_table_bytes(s, false);
     p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch, kern));
     p->scratch = corr_weights_bytes(s, batch);
 }
@@ -204,13 +214,16 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                                   .out = r->dx[0],
                                   .thread_scratch = r->thread_scratch,
                                   .thread_stride = r->thread_stride });
-    if (r->dparam[0]) {
+    /* A transposed convolution's input is the output gradient of the convolution it turns round. */
+    const float *x = adjoint ? r->dy : r->x[0], *dy = adjoint ? r->x[0] : r->dy;
+    if (r->dparam[0] && wino_suits(s, false, ctx_strict(d->ctx))) {
+        wino_weights(s, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch, r->thread_scratch,
+                     r->thread_stride);
+    } else if (r->dparam[0]) {
         corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
         corr_build(tables, s, false, false, r->kern);
-        /* A transposed convolution's input is the output gradient of the convolution it turns round. */
-        corr_weights(tables, r->kern, r->pool, r->n, adjoint ? r->dy : r->x[0],
-                     adjoint ? r->x[0] : r->dy, r->dparam[0], r->scratch, r->thread_scratch,
-                     r->thread_stride);
+        corr_weights(tables, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
+                     r->thread_scratch, r->thread_stride);
     }
     if (d->params == 2 && r->dparam[1])
         corr_bias(r->kern, r->pool, r->n, d->out.c, (size_t)d->out.h * (size_t)d->out.w, r->dy,

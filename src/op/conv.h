@@ -34,7 +34,7 @@ typedef struct conv_pass {
 } conv_pass;
 conv_pass conv_pass_of(const op_node *, const conv_shape *, bool adjoint);
 size_t conv_pass_bytes(const conv_pass *, const struct kern *);
-size_t conv_pass_thread_bytes(const conv_pass *, bool before, const struct kern *);
+size_t conv_pass_thread_bytes(const conv_pass *, bool before, const struct kern *, int batch);
 /* scale: of the output maps, when repacking; NULL: 1. */
 void conv_pass_run(const conv_pass *, void *cache, bool repack, const float *w, const float *scale,
                    const corr_io *);

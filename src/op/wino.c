@@ -1,85 +1,78 @@
-/* wino.c - F(4x4, 3x3). See wino.h.
+/* wino.c - F(m x m, 3x3). See wino.h.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/wino.h"
 #include "base/tuning.h"
-#include <string.h>
 
-enum {
-    POINTS = 36,
-    PHASES = 16,
-    PAD = 16 /* floats between the points of V: a power of two would put all 36 in one set of L1 */
-};
+/* As in corr.c; and inputs or outputs transformed. */
+#define MACS_PER_NS  30.0
+#define CELLS_PER_NS 5.0
 
-/* Products a core retires per nanosecond; as in corr.c. */
-#define MACS_PER_NS 30.0
+/* Floats between the points of V and M: a power of two would put them all in one set of L1. */
+enum { PAD = 16 };
 
 static int imin(int a, int b) { return a < b ? a : b; }
-static int imax(int a, int b) { return a > b ? a : b; }
 static int up(int n, int size) { return (n + size - 1) / size; }
 static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
-/* Below these sizes the transforms cost more than the products they save; above the last, the
- * transformed weights no longer stay in a shared cache between tasks and the direct way reads a
- * quarter of their bytes. */
-bool wino_suits(const conv_shape *s, bool adjoint, bool strict) {
-    if (strict || s->groups != 1 || s->kh != 3 || s->kw != 3) return false;
-    if (s->sh != 1 || s->sw != 1 || s->dh != 1 || s->dw != 1) return false;
-    if (adjoint && (s->pt > 2 || s->pl > 2)) return false;
-    int out_h = adjoint ? s->h : s->oh, out_w = adjoint ? s->w : s->ow;
-    if (s->c < TUNE_WINO_MAPS || s->o < TUNE_WINO_MAPS) return false;
-    if (out_h < TUNE_WINO_SIDE || out_w < TUNE_WINO_SIDE) return false;
-    return (size_t)s->c * (size_t)s->o * POINTS * sizeof(float) <= TUNE_WINO_BYTES;
+static int points_of(int m) { return (m + 2) * (m + 2); }
+
+/* ---- Choice ---------------------------------------------------------------------------------- */
+
+/* Cycles of a core with 16 lanes for one picture by tiles of m x m outputs, or directly (m = 0). Products:
+ * 32 a cycle, of the direct way some 15 % fewer. Transforms: a row of up to 16 tiles costs 45 cycles a
+ * map for m = 2 and 90 for m = 4. U that a shared cache cannot hold is read from memory at 8 bytes a
+ * cycle, for four pictures at a time: what batches save on the one hand they lose on the other. */
+static double cycles(const conv_shape *s, int m, int out_h, int out_w) {
+    double pairs = (double)s->c * s->o;
+    if (m == 0) return 1.15 * 9 * pairs * out_h * out_w / 32;
+    int down = up(out_h, m), across = up(out_w, m);
+    double bytes = sizeof(float) * points_of(m) * pairs;
+    return points_of(m) * pairs * down * across / 32 +
+           (m == 2 ? 45.0 : 90.0) * (s->c + s->o) * down * up(across, 16) +
+           (bytes > TUNE_WINO_BYTES ? bytes / 32 : 0);
 }
+
+/* Outputs of a tile along an axis; 0: the direct way. */
+static int tile_side(const conv_shape *s, bool adjoint) {
+    if (s->groups != 1 || s->kh != 3 || s->kw != 3) return 0;
+    if (s->sh != 1 || s->sw != 1 || s->dh != 1 || s->dw != 1) return 0;
+    if (adjoint && (s->pt > 2 || s->pl > 2)) return 0;
+    int out_h = adjoint ? s->h : s->oh, out_w = adjoint ? s->w : s->ow, best = 0;
+    if (s->c < TUNE_WINO_MAPS || s->o < TUNE_WINO_MAPS) return 0;
+    if (out_h < TUNE_WINO_SIDE || out_w < TUNE_WINO_SIDE) return 0;
+    for (int m = 2; m <= 4; m += 2)
+        if (cycles(s, m, out_h, out_w) < cycles(s, best, out_h, out_w)) best = m;
+    return best;
+}
+
+bool wino_suits(const conv_shape *s, bool adjoint, bool strict) {
+    return !strict && tile_side(s, adjoint) != 0;
+}
+
+/* ---- Layout ---------------------------------------------------------------------------------- */
 
 static void lay_out(wino *w, const conv_shape *s, bool adjoint, const struct kern *kern) {
-    *w = (wino){ .adjoint = adjoint,
-                 .flip = s->flip,
-                 .in_c = s->c,
-                 .out_c = s->o,
-                 .in_h = s->h,
-                 .in_w = s->w,
-                 .out_h = s->oh,
-                 .out_w = s->ow,
-                 .before_y = s->pt,
-                 .before_x = s->pl };
-    if (adjoint)
-        *w = (wino){ .adjoint = true,
-                     .flip = s->flip,
-                     .in_c = s->o,
-                     .out_c = s->c,
-                     .in_h = s->oh,
-                     .in_w = s->ow,
-                     .out_h = s->h,
-                     .out_w = s->w,
-                     .before_y = 2 - s->pt,
-                     .before_x = 2 - s->pl };
-    w->tiles_y = up(w->out_h, 4), w->tiles_x = up(w->out_w, 4);
-    w->pitch = w->tiles_x + 1;
-    /* Rows of a third of a vector or less: their transforms run part empty, the products do not. */
-    w->dense = 3 * w->tiles_x <= kern->lanes;
-    int positions = w->dense ? w->tiles_y * w->tiles_x : (w->tiles_y - 1) * w->pitch + w->tiles_x;
-    /* Two vectors of tiles, unless V would then crowd the rest out of L2. */
-    size_t v = sizeof(float) * POINTS * (size_t)w->in_c * (size_t)kern->lanes;
-    int vectors = 2 * v <= TUNE_WINO_V_BYTES && positions > kern->lanes ? 2 : 1;
-    w->columns = vectors * kern->lanes;
-    w->rows = up(w->out_c, up(w->out_c, kern->tile_rows[vectors]));
-    size_t row = sizeof(float) * PHASES * (size_t)w->in_c * (size_t)w->pitch;
-    w->block = imax(1, imin(w->tiles_y, (int)(TUNE_PANEL_BYTES / row) - 1));
-    if (w->dense) w->block = imin(w->block, imax(1, w->columns / w->tiles_x));
+    *w = (wino){ .adjoint = adjoint, .flip = s->flip, .m = tile_side(s, adjoint) };
+    w->in = (wino_tiles){ .h = s->h, .w = s->w, .y = -s->pt, .x = -s->pl };
+    w->out = (wino_tiles){ .h = s->oh, .w = s->ow };
+    w->in_c = s->c, w->out_c = s->o;
+    if (adjoint) {
+        w->in = (wino_tiles){ .h = s->oh, .w = s->ow, .y = s->pt - 2, .x = s->pl - 2 };
+        w->out = (wino_tiles){ .h = s->h, .w = s->w };
+        w->in_c = s->o, w->out_c = s->c;
+    }
+    w->in.across = w->out.across = up(w->out.w, w->m);
+    w->tiles = up(w->out.h, w->m) * w->out.across;
+    /* An even number of blocks: two threads share a picture evenly. */
+    w->rows = up(w->out_c, 2 * up(w->out_c, 2 * kern->tile_rows[1]));
 }
-
-/* Of one map and point in V: a dense row's last transform runs over the end by less than a vector. */
-static size_t v_pitch(const wino *w, const struct kern *kern) {
-    return (size_t)w->columns + (w->dense ? (size_t)kern->lanes : 0);
-}
-
-static size_t plane(const wino *w) { return (size_t)(w->block + 1) * (size_t)w->pitch; }
 
 size_t wino_bytes(const conv_shape *s, bool adjoint, const struct kern *kern) {
     wino w;
     lay_out(&w, s, adjoint, kern);
-    return align64(sizeof w) + align64(sizeof(float) * POINTS * (size_t)w.in_c * (size_t)w.out_c);
+    return align64(sizeof w) +
+           align64(sizeof(float) * (size_t)points_of(w.m) * (size_t)w.in_c * (size_t)w.out_c);
 }
 
 void wino_build(wino *w, const conv_shape *s, bool adjoint, const struct kern *kern) {
@@ -87,6 +80,30 @@ void wino_build(wino *w, const conv_shape *s, bool adjoint, const struct kern *k
     lay_out(w, s, adjoint, kern);
     w->packed = (float *)((char *)w + align64(sizeof *w));
     w->built = true;
+}
+
+/* How n pictures are cut into groups of tiles and V and M lie in a thread's scratch. A group is what a
+ * tile of the product takes: all 36 products of a row block then read its U in one sequence, from
+ * whatever cache or memory it is in, at 4 bytes a step of 14 x 2 vectors (7 cycles a vector). */
+typedef struct grouping {
+    int columns; /* of V and M: most tiles of a group, in whole vectors */
+    ptrdiff_t v_point, m_point;
+    size_t m_at, bytes;
+} grouping;
+
+static grouping group(const wino *w, const struct kern *kern, int n) {
+    grouping g = { .columns = imin(up(n * w->tiles, kern->lanes), 2) * kern->lanes };
+    g.v_point = (ptrdiff_t)w->in_c * g.columns + PAD;
+    g.m_point = (ptrdiff_t)w->rows * g.columns + PAD;
+    g.m_at = align64(sizeof(float) * (size_t)(points_of(w->m) * g.v_point));
+    g.bytes = g.m_at + align64(sizeof(float) * (size_t)(points_of(w->m) * g.m_point + LENS_SLACK));
+    return g;
+}
+
+size_t wino_thread_bytes(const conv_shape *s, bool adjoint, const struct kern *kern, int batch) {
+    wino w;
+    lay_out(&w, s, adjoint, kern);
+    return group(&w, kern, batch).bytes;
 }
 
 /* ---- Weights --------------------------------------------------------------------------------- */
@@ -103,7 +120,7 @@ static void pack_task(void *arg, int task, int thread) {
     float kernels[9 * TILE_MAX_ROWS];
     (void)thread;
     int m0 = task * w->rows, rows = imin(w->rows, w->out_c - m0);
-    float *block = w->packed + (size_t)m0 * POINTS * (size_t)w->in_c;
+    float *block = w->packed + (size_t)m0 * (size_t)points_of(w->m) * (size_t)w->in_c;
     for (int c = 0; c < w->in_c; c++) {
         /* w (o, c, 3, 3): the maps of this product are o forward and c in the adjoint. */
         size_t first = w->adjoint ? (size_t)c * (size_t)w->out_c + (size_t)m0
@@ -112,7 +129,7 @@ static void pack_task(void *arg, int task, int thread) {
                            rows);
         for (int i = 0; p->scale && i < 9; i++)
             p->kern->mul((size_t)rows, kernels + i * rows, p->scale + m0, kernels + i * rows);
-        p->kern->wino_kernel(rows, kernels, w->adjoint != w->flip, block + c * rows,
+        p->kern->wino_kernel(w->m, rows, kernels, w->adjoint != w->flip, block + c * rows,
                              (ptrdiff_t)w->in_c * rows);
     }
 }
@@ -125,152 +142,253 @@ void wino_pack(wino *w, const struct kern *kern, pool *workers, const float *wei
 
 /* ---- A run ----------------------------------------------------------------------------------- */
 
-/* A thread's scratch: line | panel | V | M | Y. The panel is over-read by a chunk of tiles. */
-typedef struct areas {
-    float *line, *panel, *v, *m, *y;
-    size_t bytes;
-} areas;
-
-static areas areas_of(const wino *w, const struct kern *kern, char *base) {
-    size_t columns = (size_t)w->columns, at = 0;
-    areas a;
-    const struct {
-        float **area;
-        size_t floats;
-    } part[] = {
-        { &a.line, 4 * ((size_t)w->pitch + (size_t)kern->lanes) },
-        { &a.panel, PHASES * plane(w) * (size_t)w->in_c + columns + (size_t)w->pitch + 1 },
-        { &a.v, POINTS * ((size_t)w->in_c * v_pitch(w, kern) + PAD) },
-        { &a.m, POINTS * (size_t)w->rows * columns },
-        { &a.y, PHASES * columns + LENS_SLACK },
-    };
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        *part[i].area = (float *)(base + at);
-        at += align64(sizeof(float) * part[i].floats);
-    }
-    a.bytes = at;
-    return a;
-}
-
-size_t wino_thread_bytes(const conv_shape *s, bool adjoint, const struct kern *kern) {
-    wino w;
-    lay_out(&w, s, adjoint, kern);
-    return areas_of(&w, kern, NULL).bytes;
-}
-
-/* Panel row q of phase row p holds input row 4*(ty0+q) + p - before; columns likewise. */
-static void fill_panel(const wino *w, const struct kern *kern, const float *in, int ty0, int rows,
-                       const areas *a) {
-    int left = imin(w->before_x, 4 * w->pitch), copied = imin(w->in_w, 4 * w->pitch - left);
-    memset(a->line, 0, sizeof(float) * 4 * ((size_t)w->pitch + (size_t)kern->lanes));
-    for (int c = 0; c < w->in_c; c++)
-        for (int r = 0; r < 4 * (rows + 1); r++) {
-            float *dst = a->panel + ((size_t)c * PHASES + (size_t)(r % 4 * 4)) * plane(w) +
-                         (ptrdiff_t)(r / 4) * w->pitch;
-            int y = 4 * ty0 + r - w->before_y;
-            if (y < 0 || y >= w->in_h) {
-                for (int s = 0; s < 4; s++)
-                    memset(dst + (size_t)s * plane(w), 0, sizeof *dst * (size_t)w->pitch);
-                continue;
-            }
-            memcpy(a->line + left, in + ((size_t)c * (size_t)w->in_h + (size_t)y) * (size_t)w->in_w,
-                   sizeof(float) * (size_t)copied);
-            kern->split4(w->pitch, a->line, dst, (ptrdiff_t)plane(w));
-        }
-}
-
-/* Tiles p0 .. p0+count-1 of the block, `pitch` a row, from y (phases) to the output plane. */
-static void put_tiles(const wino *w, const struct kern *kern, const float *y, int ty0, int p0,
-                      int count, float *out) {
-    int pitch = w->dense ? w->tiles_x : w->pitch;
-    for (int p = p0; p < p0 + count;) {
-        int row = p / pitch, x = p % pitch, tiles = imin(p0 + count, row * pitch + w->tiles_x) - p;
-        for (int r = 0; tiles > 0 && r < 4; r++) {
-            int oy = 4 * (ty0 + row) + r;
-            if (oy < w->out_h)
-                kern->join4(imin(4 * tiles, w->out_w - 4 * x),
-                            y + (ptrdiff_t)(4 * r) * w->columns + (p - p0), w->columns,
-                            out + (ptrdiff_t)oy * w->out_w + 4 * x);
-        }
-        p = (row + 1) * pitch;
-    }
-}
-
-/* V of tiles p .. p+count-1; a dense block has all its rows in one chunk. */
-static void transform_inputs(const wino *w, const struct kern *kern, const areas *a, int rows,
-                             int p, int count) {
-    ptrdiff_t v_row = (ptrdiff_t)v_pitch(w, kern), v_point = v_row * w->in_c + PAD,
-              phase = (ptrdiff_t)plane(w);
-    for (int c = 0; c < w->in_c; c++) {
-        const float *panel = a->panel + (ptrdiff_t)c * PHASES * phase + p;
-        float *v = a->v + c * v_row;
-        if (!w->dense) {
-            kern->wino_in(panel, phase, w->pitch, count, v, v_point);
-            continue;
-        }
-        for (int row = 0; row < rows; row++)
-            kern->wino_in(panel + (ptrdiff_t)row * w->pitch, phase, w->pitch, w->tiles_x,
-                          v + (ptrdiff_t)row * w->tiles_x, v_point);
-    }
-}
-
 typedef struct run_job {
     const wino *w;
     const corr_io *io;
-    int blocks, row_blocks, parts;
+    grouping g;
+    int tiles; /* of all pictures */
+    int vectors, groups, row_blocks;
+    int shared; /* the group all threads work on */
 } run_job;
 
-static void run_task(void *arg, int task, int thread) {
-    const run_job *r = arg;
+static float *scratch(const run_job *r, int thread) {
+    return (float *)((char *)r->io->thread_scratch + (size_t)thread * r->io->thread_stride);
+}
+
+/* The first tile of a group; the pictures' tiles are counted through. */
+static int group_first(const run_job *r, int group) {
+    return imin(r->tiles, (int)((int64_t)group * r->vectors / r->groups) * r->io->kern->lanes);
+}
+
+/* The part of tiles t .. end-1 that lies in one picture: `first` and `count` of g. Returns the picture. */
+static int next_run(const wino *w, int t, int end, wino_tiles *g) {
+    g->first = t % w->tiles;
+    g->count = imin(w->tiles - g->first, end - t);
+    return t / w->tiles;
+}
+
+static ptrdiff_t plane_at(const wino_tiles *g, int maps, int image, int map) {
+    return ((ptrdiff_t)image * maps + map) * g->h * g->w;
+}
+
+/* V of one map. */
+static void transform_input(const run_job *r, int group, int c, float *v) {
     const wino *w = r->w;
-    const corr_io *io = r->io;
-    const struct kern *kern = io->kern;
-    int part = task % r->parts, block = task / r->parts % r->blocks,
-        image = task / r->parts / r->blocks;
-    areas a = areas_of(w, kern, (char *)io->thread_scratch + (size_t)thread * io->thread_stride);
-    size_t out_plane = (size_t)w->out_h * (size_t)w->out_w;
-    float *out = io->out + (size_t)image * (size_t)w->out_c * out_plane;
-    int ty0 = block * w->block, rows = imin(w->block, w->tiles_y - ty0);
-    fill_panel(w, kern,
-               io->in + (size_t)image * (size_t)w->in_c * (size_t)w->in_h * (size_t)w->in_w, ty0,
-               rows, &a);
-    int first = part * r->row_blocks / r->parts, end = (part + 1) * r->row_blocks / r->parts;
-    int length = w->dense ? rows * w->tiles_x : (rows - 1) * w->pitch + w->tiles_x;
-    ptrdiff_t v_row = (ptrdiff_t)v_pitch(w, kern);
-    for (int p = 0; p < length; p += w->columns) {
-        int count = imin(w->columns, length - p);
-        transform_inputs(w, kern, &a, rows, p, count);
-        for (int b = first; b < end; b++) {
-            int m0 = b * w->rows, maps = imin(w->rows, w->out_c - m0);
-            tile_job t = { .a_k = maps,
-                           .b_k = v_row,
-                           .c_m = w->columns,
-                           .k = w->in_c,
-                           .rows = maps,
-                           .columns = count,
-                           .init = TILE_ZERO };
-            for (int point = 0; point < POINTS; point++) {
-                t.a = w->packed +
-                      ((size_t)m0 * POINTS + (size_t)point * (size_t)maps) * (size_t)w->in_c;
-                t.b = a.v + (ptrdiff_t)point * (w->in_c * v_row + PAD);
-                t.c = a.m + (size_t)point * (size_t)maps * (size_t)w->columns;
-                kern->tile(&t);
-            }
-            for (int m = 0; m < maps; m++) {
-                kern->wino_out(a.m + (size_t)m * (size_t)w->columns, (ptrdiff_t)maps * w->columns,
-                               count, io->bias ? io->bias[m0 + m] : 0, io->act, io->slope, a.y,
-                               w->columns);
-                put_tiles(w, kern, a.y, ty0, p, count, out + (size_t)(m0 + m) * out_plane);
-            }
-        }
+    wino_tiles g = w->in;
+    int first = group_first(r, group), end = group_first(r, group + 1);
+    v += (ptrdiff_t)c * r->g.columns;
+    for (int t = first; t < end; t += g.count) {
+        int image = next_run(w, t, end, &g);
+        r->io->kern->wino_in(w->m, &g, r->io->in + plane_at(&g, w->in_c, image, c),
+                             c + 1 < w->in_c ? plane_at(&g, 1, 1, 0) : 0, v + (t - first),
+                             r->g.v_point);
     }
 }
 
+/* M of row block b at one point. */
+static void multiply(const run_job *r, int point, int b, int columns, const float *v, float *m) {
+    const wino *w = r->w;
+    const struct kern *kern = r->io->kern;
+    int m0 = b * w->rows, maps = imin(w->rows, w->out_c - m0);
+    int rows = up(maps, up(maps, kern->tile_rows[up(columns, kern->lanes)]));
+    for (int i = 0; i < maps; i += rows)
+        kern->tile(&(tile_job){
+            .a = w->packed +
+                 ((size_t)m0 * (size_t)points_of(w->m) + (size_t)(point * maps)) * (size_t)w->in_c +
+                 i,
+            .a_k = maps,
+            .b = v,
+            .b_k = r->g.columns,
+            .c = m + (ptrdiff_t)i * r->g.columns,
+            .c_m = r->g.columns,
+            .k = w->in_c,
+            .rows = imin(rows, maps - i),
+            .columns = columns,
+            .init = TILE_ZERO });
+}
+
+/* Outputs of row block b, from V. */
+static void finish(const run_job *r, int group, int b, const float *v, float *m) {
+    const wino *w = r->w;
+    const corr_io *io = r->io;
+    wino_tiles g = w->out;
+    int first = group_first(r, group), end = group_first(r, group + 1);
+    int last = imin(w->out_c, (b + 1) * w->rows);
+    for (int point = 0; point < points_of(w->m); point++)
+        multiply(r, point, b, end - first, v + point * r->g.v_point, m + point * r->g.m_point);
+    for (int map = b * w->rows; map < last; map++) {
+        for (int t = first; t < end; t += g.count) {
+            int image = next_run(w, t, end, &g);
+            io->kern->wino_out(w->m, &g, m + (t - first), r->g.m_point,
+                               io->bias ? io->bias[map] : 0, io->act, io->slope,
+                               io->out + plane_at(&g, w->out_c, image, map),
+                               map + 1 < last ? plane_at(&g, 1, 1, 0) : 0);
+        }
+        m += r->g.columns;
+    }
+}
+
+static void group_task(void *arg, int task, int thread) {
+    const run_job *r = arg;
+    float *v = scratch(r, thread), *m = (float *)((char *)v + r->g.m_at);
+    for (int c = 0; c < r->w->in_c; c++) transform_input(r, task, c, v);
+    for (int b = 0; b < r->row_blocks; b++) finish(r, task, b, v, m);
+}
+
+static void input_task(void *arg, int task, int thread) {
+    const run_job *r = arg;
+    (void)thread;
+    transform_input(r, r->shared, task, scratch(r, 0));
+}
+
+static void output_task(void *arg, int task, int thread) {
+    const run_job *r = arg;
+    finish(r, r->shared, task, scratch(r, 0), (float *)((char *)scratch(r, thread) + r->g.m_at));
+}
+
 void wino_run(const wino *w, const corr_io *io) {
-    run_job r = { w, io, up(w->tiles_y, w->block), up(w->out_c, w->rows), 1 };
-    int tasks = io->n * r.blocks;
-    double macs = (double)POINTS * w->in_c * w->out_c * w->block * w->pitch;
-    if (tasks < TUNE_TASKS && macs >= TUNE_SPLIT_MACS)
-        r.parts = imin(r.row_blocks, up(TUNE_TASKS, tasks));
-    pool_run(io->workers, tasks * r.parts, macs / r.parts / MACS_PER_NS, run_task, &r);
+    const struct kern *kern = io->kern;
+    int threads = pool_threads(io->workers);
+    run_job r = { .w = w,
+                  .io = io,
+                  .g = group(w, kern, io->n),
+                  .tiles = io->n * w->tiles,
+                  .row_blocks = up(w->out_c, w->rows) };
+    r.vectors = up(r.tiles, kern->lanes);
+    r.groups = up(r.vectors, r.g.columns / kern->lanes);
+    double cells = (double)r.tiles / r.groups * w->m * w->m / CELLS_PER_NS,
+           macs = (double)points_of(w->m) * w->in_c * r.tiles / r.groups / MACS_PER_NS;
+    /* Groups for every thread: each has its own V. Which tiles are together changes no bit. */
+    if (r.groups >= threads) {
+        r.groups = imin(r.vectors, up(r.groups, threads) * threads);
+        pool_run(io->workers, r.groups, macs * w->out_c, group_task, &r);
+        return;
+    }
+    for (r.shared = 0; r.shared < r.groups; r.shared++) {
+        pool_run(io->workers, w->in_c, cells, input_task, &r);
+        pool_run(io->workers, r.row_blocks, macs * w->rows, output_task, &r);
+    }
+}
+
+/* ---- Weight gradient ------------------------------------------------------------------------- */
+
+/* Tiles run through in groups again, but they are what is summed over: one product a point, of the
+ * transformed gradient turned round by V turned round. A task is a point, so that each sum has one owner and
+ * one order. */
+typedef struct weights_job {
+    wino w;
+    const struct kern *kern;
+    const float *x, *dy;
+    float *dw, *v, *d, *u; /* V and A dy A' [point][map][pitch], their products [point][out][in] */
+    void *thread_scratch;
+    size_t thread_stride;
+    int first, count, columns, pitch,
+        d_pitch; /* tiles of the group; most of one; rows of v; of d turned */
+    ptrdiff_t v_point, d_point, u_point;
+} weights_job;
+
+/* Fills in all but the addresses; returns the floats of v, d and u. */
+static size_t lay_out_weights(weights_job *j, const conv_shape *s, const struct kern *kern, int n) {
+    lay_out(&j->w, s, false, kern);
+    int points = points_of(j->w.m);
+    size_t column = sizeof(float) * (size_t)points * (size_t)(s->c + s->o);
+    int most = imin(TUNE_WINO_SUM, (int)(TUNE_WINO_BYTES / 2 / column));
+    j->kern = kern;
+    j->columns = imin(n * j->w.tiles, imin(most / 16 + 1, up(n * j->w.tiles, 16)) * 16);
+    j->pitch = up(j->columns, 16) * 16 + PAD; /* no power of two: see PAD */
+    j->d_pitch = (up(s->o, 16) * 16) | PAD;
+    j->v_point = (ptrdiff_t)s->c * j->pitch + PAD;
+    j->d_point = (ptrdiff_t)s->o * j->pitch + PAD;
+    j->u_point = (ptrdiff_t)s->o * s->c + PAD;
+    return (size_t)points * (size_t)(j->v_point + j->d_point + j->u_point);
+}
+
+size_t wino_weights_bytes(const conv_shape *s, const struct kern *kern, int batch) {
+    weights_job j;
+    return sizeof(float) * lay_out_weights(&j, s, kern, batch);
+}
+
+size_t wino_weights_thread_bytes(const conv_shape *s, const struct kern *kern, int batch) {
+    weights_job j;
+    lay_out_weights(&j, s, kern, batch);
+    size_t turned = (size_t)j.columns * (size_t)(j.d_pitch + 2 * kern->lanes);
+    size_t kernels = 9 * (size_t)s->c;
+    return sizeof(float) * ((turned > kernels ? turned : kernels) + LENS_SLACK);
+}
+
+/* Both transforms of one map: tasks 0 .. in_c-1 of x, the rest of dy. */
+static void spread_task(void *arg, int task, int thread) {
+    const weights_job *j = arg;
+    const wino *w = &j->w;
+    (void)thread;
+    bool back = task >= w->in_c;
+    int map = back ? task - w->in_c : task, maps = back ? w->out_c : w->in_c,
+        end = j->first + j->count;
+    wino_tiles g = back ? w->out : w->in;
+    float *to = (back ? j->d : j->v) + (ptrdiff_t)map * j->pitch;
+    for (int t = j->first; t < end; t += g.count) {
+        ptrdiff_t plane = plane_at(&g, maps, next_run(w, t, end, &g), map);
+        ptrdiff_t ahead = t + g.count < end ? plane_at(&g, maps, 1, 0) : 0;
+        if (back)
+            j->kern->wino_back_out(w->m, &g, j->dy + plane, ahead, to + (t - j->first), j->d_point);
+        else
+            j->kern->wino_in(w->m, &g, j->x + plane, ahead, to + (t - j->first), j->v_point);
+    }
+}
+
+static void point_task(void *arg, int point, int thread) {
+    const weights_job *j = arg;
+    const wino *w = &j->w;
+    const struct kern *kern = j->kern;
+    int wide = 2 * kern->lanes;
+    float *d = (float *)((char *)j->thread_scratch + (size_t)thread * j->thread_stride),
+          *v = d + (ptrdiff_t)j->columns * j->d_pitch;
+    kern->transpose(w->out_c, j->count, j->d + point * j->d_point, j->pitch, d, j->d_pitch);
+    for (int c = 0; c < w->in_c; c += wide) {
+        int columns = imin(wide, w->in_c - c);
+        int rows = up(w->out_c, up(w->out_c, kern->tile_rows[up(columns, kern->lanes)]));
+        kern->transpose(columns, j->count, j->v + point * j->v_point + (ptrdiff_t)c * j->pitch,
+                        j->pitch, v, wide);
+        for (int m = 0; m < w->out_c; m += rows)
+            kern->tile(&(tile_job){ .a = d + m,
+                                    .a_k = j->d_pitch,
+                                    .b = v,
+                                    .b_k = wide,
+                                    .c = j->u + point * j->u_point + (ptrdiff_t)m * w->in_c + c,
+                                    .c_m = w->in_c,
+                                    .k = j->count,
+                                    .rows = imin(rows, w->out_c - m),
+                                    .columns = columns,
+                                    .init = j->first ? TILE_LOAD : TILE_ZERO });
+    }
+}
+
+static void gather_task(void *arg, int map, int thread) {
+    const weights_job *j = arg;
+    const wino *w = &j->w;
+    float *g = (float *)((char *)j->thread_scratch + (size_t)thread * j->thread_stride);
+    j->kern->wino_back_kernel(w->m, w->in_c, j->u + (ptrdiff_t)map * w->in_c, j->u_point, w->flip,
+                              g);
+    j->kern->transpose(9, w->in_c, g, w->in_c, j->dw + (ptrdiff_t)map * w->in_c * 9, 9);
+}
+
+void wino_weights(const conv_shape *s, const struct kern *kern, pool *workers, int n,
+                  const float *x, const float *dy, float *dw, void *scratch, void *thread_scratch,
+                  size_t thread_stride) {
+    weights_job j = { .x = x,
+                      .dy = dy,
+                      .dw = dw,
+                      .v = scratch,
+                      .thread_scratch = thread_scratch,
+                      .thread_stride = thread_stride };
+    lay_out_weights(&j, s, kern, n);
+    int points = points_of(j.w.m), tiles = n * j.w.tiles;
+    j.d = j.v + points * j.v_point;
+    j.u = j.d + points * j.d_point;
+    for (j.first = 0; j.first < tiles; j.first += j.count) {
+        j.count = imin(j.columns, tiles - j.first);
+        pool_run(workers, s->c + s->o, j.count * j.w.m * j.w.m / CELLS_PER_NS, spread_task, &j);
+        pool_run(workers, points, (double)s->c * s->o * j.count / MACS_PER_NS, point_task, &j);
+    }
+    pool_run(workers, s->o, s->c * points / CELLS_PER_NS, gather_task, &j);
 }

@@ -1,16 +1,21 @@
-/* wino.h - convolution by Winograd's F(4x4, 3x3): 36 products where the direct way takes 144.
+/* wino.h - convolution by Winograd's F(m x m, 3x3): 16 products for 2x2 outputs and 36 for 4x4, where the
+ * direct way takes 36 and 144.
  *
- * For 3x3 kernels with stride 1. The output is cut into tiles of 4x4; a tile needs 6x6 inputs. The
- * padded input goes into a panel split into 4x4 phases, so that one number of neighbouring tiles lies
- * next to each other and lanes run along tiles, across row ends, as positions do in corr.h. Then, for
- * a few vectors of tiles at a time:
- *     V = B' d B      [36][in maps][tiles]      for every input map
- *     M = U V         [36][out maps][tiles]     one product for each of the 36 points: slot `tile`
- *     y = A' M A                                bias and activation on the way out
- * U = G g G'. Results differ from the direct way by rounding (about three times
- * its error); a context made `strict` never comes here.
+ * For 3x3 kernels with stride 1. The output is cut into tiles of m x m; a tile needs (m+2) x (m+2) inputs,
+ * its points. The tiles of all pictures are counted through and taken in groups of a few vectors, lanes
+ * along tiles, whatever the size of a picture:
  *
- * The adjoint pass is the same walk with the kernel turned and its maps exchanged.
+ *     V = B' d B      [point][in maps][tiles]     for every input map, from the picture itself
+ *     M = U V         [point][maps][tiles]        for a block of output maps: slot `tile`, once a point
+ *     y = A' M A                                  bias and activation on the way out
+ *
+ * U = G g G' lies in the order in which the products of a block read it, so that it streams when no cache
+ * holds it. Groups are shared out to the threads; when there are fewer groups than threads, the threads
+ * share a group: first its input maps, then the blocks of output maps.
+ *
+ * The adjoint pass is the same walk with the kernel turned and its maps exchanged. m depends on the shape
+ * alone; results differ from the direct way by rounding (m = 4: two to three times its error, m = 2:
+ * less than its error); a context made `strict` never comes here.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OP_WINO_H
@@ -21,23 +26,29 @@
 /* A pass, planned: in a session's cache, like corr. */
 typedef struct wino {
     bool built, adjoint, flip;
-    int in_c, out_c, in_h, in_w, out_h, out_w, before_y, before_x;
-    int tiles_y, tiles_x;
-    int pitch;     /* tiles_x + 1: of a phase's row in the panel */
-    int block;     /* rows of tiles per task */
-    int rows;      /* maps of a product tile */
-    int columns;   /* tiles multiplied at a time: whole vectors */
-    bool dense;    /* V leaves out the panel's last column: for rows of a few tiles */
-    float *packed; /* [row block][36][in_c][rows] */
+    int m; /* outputs of a tile along an axis: 2 or 4 */
+    int in_c, out_c;
+    wino_tiles in, out; /* planes read and written */
+    int tiles;          /* of one picture */
+    int rows;           /* maps of a block of packed weights */
+    float *packed;      /* [row block][point][in_c][rows] */
 } wino;
 
 /* Whether this pass pays and its numbers are allowed. */
 bool wino_suits(const conv_shape *, bool adjoint, bool strict);
 size_t wino_bytes(const conv_shape *, bool adjoint, const struct kern *);
-size_t wino_thread_bytes(const conv_shape *, bool adjoint, const struct kern *);
+size_t wino_thread_bytes(const conv_shape *, bool adjoint, const struct kern *, int batch);
 void wino_build(wino *, const conv_shape *, bool adjoint, const struct kern *);
 /* w (o, c, 3, 3), multiplied by scale[output map] unless that is NULL. */
 void wino_pack(wino *, const struct kern *, pool *, const float *w, const float *scale);
 void wino_run(const wino *, const corr_io *);
+
+/* dw (o, c, 3, 3) = G' dU G, dU[point] = sum over the tiles of n pictures of (A dy A')[point] V[point]', in
+ * the order of the tiles; where the forward pass suits. scratch: wino_weights_bytes. */
+size_t wino_weights_bytes(const conv_shape *, const struct kern *, int batch);
+size_t wino_weights_thread_bytes(const conv_shape *, const struct kern *, int batch);
+void wino_weights(const conv_shape *, const struct kern *, pool *, int n, const float *x,
+                  const float *dy, float *dw, void *scratch, void *thread_scratch,
+                  size_t thread_stride);
 
 #endif

@@ -9,6 +9,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 
+/* Steps of k that A is fetched ahead: 8 KiB of 14 rows, which bridge an access to memory at 7 cycles a
+ * step. Packed weights that no cache holds then come in at 25 GB/s instead of 14 (512 maps of 14x14:
+ * 1.69 ms; 32 steps ahead 2.2, none 2.75; 2026-11, AMD Zen 5). */
+#define TILE_AHEAD 160
+
 /* One function for each number of rows and vectors: rows and vectors are constants after inlining,
  * hence every accumulator a register. B is read by whole vectors into its slack; the lanes beyond
  * `columns` compute garbage that is never stored. */
@@ -16,6 +21,7 @@ V_INLINE void tile_loop(const int rows, const int vectors, const bool listed, co
                         vf acc[TILE_MAX_ROWS][TILE_MAX_VECTORS]) {
     const float *a = job->a, *b = job->b;
     for (int k = 0; k < job->k; k++) {
+        __builtin_prefetch(a + TILE_AHEAD * job->a_k);
         const float *row = listed ? b + job->b_row[k] : b;
         if (rows >= vectors) { /* hold the shorter side in registers, stream the other */
             vf x[TILE_MAX_VECTORS];

@@ -14,6 +14,7 @@
  *   v_zero() v_set1(f)                 all lanes alike
  *   v_load(p) v_store(p, x)            any alignment
  *   v_first(n)                         vp of n lanes (n <= 0: none, n >= V_LANES: all)
+ *   v_from(part, n)                    part without the lanes before n; for v_load_some alone
  *   v_mask(part)                       as vm
  *   v_prefetch(p)                      p may be any address
  *   v_load_some(p, part)               0 in the other lanes; reads nothing there
@@ -32,6 +33,7 @@
  *   v_set1_bits(i)                     the bit pattern of i in every lane
  *   v_pow2(t)                          2^n for t = n + 0x1.8p23, integral -126 <= n <= 127
  *   v_even(a, b) v_odd(a, b)           lanes 0, 2, ... (1, 3, ...) of a, then of b
+ *   v_next(a, b)                       a1 a2 ... and b0 as the last lane
  *   v_zip_lo(a, b) v_zip_hi(a, b)      a0 b0 a1 b1 ...: the first V_LANES of it, and the rest
  *   v_wide(x)                          to double
  *   vd_zero() vd_set1(d) vd_add vd_sub vd_fma vd_sum(x)      as above, in double

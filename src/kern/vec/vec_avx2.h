@@ -31,6 +31,9 @@ V_INLINE vp v_first(ptrdiff_t count) {
     const int n = count > 8 ? 8 : count < 0 ? 0 : (int)count;
     return (vp){ _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane), n };
 }
+V_INLINE vp v_from(vp part, ptrdiff_t n) {
+    return (vp){ _mm256_andnot_si256(v_first(n).mask, part.mask), part.n };
+}
 V_INLINE vm v_mask(vp part) { return part.mask; }
 V_INLINE vf v_load_some(const float *p, vp part) { return _mm256_maskload_ps(p, part.mask); }
 V_INLINE vf v_load_slack(const float *p, vp part) {
@@ -107,6 +110,11 @@ V_INLINE vf v_even(vf a, vf b) {
 }
 V_INLINE vf v_odd(vf a, vf b) {
     return v_in_order(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
+}
+V_INLINE vf v_next(vf a, vf b) {
+    const __m256i low = _mm256_castps_si256(a);
+    const __m256i middle = _mm256_permute2x128_si256(low, _mm256_castps_si256(b), 0x21);
+    return _mm256_castsi256_ps(_mm256_alignr_epi8(middle, low, 4));
 }
 V_INLINE vf v_zip_lo(vf a, vf b) {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);

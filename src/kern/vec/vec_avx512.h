@@ -25,6 +25,7 @@ V_INLINE void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 V_INLINE vp v_first(ptrdiff_t n) {
     return (vp)(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << (unsigned)n) - 1u);
 }
+V_INLINE vp v_from(vp m, ptrdiff_t n) { return (vp)(m & ~v_first(n)); }
 V_INLINE vm v_mask(vp m) { return m; }
 V_INLINE vf v_load_some(const float *p, vp m) { return _mm512_maskz_loadu_ps(m, p); }
 V_INLINE vf v_load_slack(const float *p, vp m) { return _mm512_maskz_loadu_ps(m, p); }
@@ -76,6 +77,10 @@ V_INLINE vf v_odd(vf a, vf b) {
     const __m512i lane =
         _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     return _mm512_permutex2var_ps(a, lane, b);
+}
+V_INLINE vf v_next(vf a, vf b) {
+    return _mm512_castsi512_ps(
+        _mm512_alignr_epi32(_mm512_castps_si512(b), _mm512_castps_si512(a), 1));
 }
 V_INLINE vf v_zip_lo(vf a, vf b) {
     const __m512i lane = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);

@@ -31,13 +31,16 @@ V_INLINE vp v_first(ptrdiff_t count) {
     const int n = count > 4 ? 4 : count < 0 ? 0 : (int)count;
     return (vp){ vcgtq_s32(vdupq_n_s32(n), vld1q_s32(lane)), n };
 }
+V_INLINE vp v_from(vp part, ptrdiff_t n) {
+    return (vp){ vbicq_u32(part.mask, v_first(n).mask), part.n };
+}
 V_INLINE vm v_mask(vp part) { return part.mask; }
 V_INLINE vf v_load_some(const float *p, vp part) {
     vf x = v_zero();
-    if (part.n > 0) x = vld1q_lane_f32(p, x, 0);
-    if (part.n > 1) x = vld1q_lane_f32(p + 1, x, 1);
-    if (part.n > 2) x = vld1q_lane_f32(p + 2, x, 2);
-    if (part.n > 3) x = vld1q_lane_f32(p + 3, x, 3);
+    if (vgetq_lane_u32(part.mask, 0)) x = vld1q_lane_f32(p, x, 0);
+    if (vgetq_lane_u32(part.mask, 1)) x = vld1q_lane_f32(p + 1, x, 1);
+    if (vgetq_lane_u32(part.mask, 2)) x = vld1q_lane_f32(p + 2, x, 2);
+    if (vgetq_lane_u32(part.mask, 3)) x = vld1q_lane_f32(p + 3, x, 3);
     return x;
 }
 V_INLINE vf v_load_slack(const float *p, vp part) {
@@ -88,6 +91,7 @@ V_INLINE vf v_pow2(vf t) {
 
 V_INLINE vf v_even(vf a, vf b) { return vuzp1q_f32(a, b); }
 V_INLINE vf v_odd(vf a, vf b) { return vuzp2q_f32(a, b); }
+V_INLINE vf v_next(vf a, vf b) { return vextq_f32(a, b, 1); }
 V_INLINE vf v_zip_lo(vf a, vf b) { return vzip1q_f32(a, b); }
 V_INLINE vf v_zip_hi(vf a, vf b) { return vzip2q_f32(a, b); }
 

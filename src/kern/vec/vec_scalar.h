@@ -38,13 +38,14 @@ V_INLINE vp v_first(ptrdiff_t count) {
     const int n = count > 4 ? 4 : count < 0 ? 0 : (int)count;
     return (vp){ (vm){ 0, 1, 2, 3 } < (vm){ n, n, n, n }, n };
 }
+V_INLINE vp v_from(vp part, ptrdiff_t n) { return (vp){ part.mask & ~v_first(n).mask, part.n }; }
 V_INLINE vm v_mask(vp part) { return part.mask; }
 V_INLINE vf v_load_some(const float *p, vp part) {
     float lane[4] = { 0, 0, 0, 0 };
-    if (part.n > 0) lane[0] = p[0];
-    if (part.n > 1) lane[1] = p[1];
-    if (part.n > 2) lane[2] = p[2];
-    if (part.n > 3) lane[3] = p[3];
+    if (part.mask[0]) lane[0] = p[0];
+    if (part.mask[1]) lane[1] = p[1];
+    if (part.mask[2]) lane[2] = p[2];
+    if (part.mask[3]) lane[3] = p[3];
     return v_load(lane);
 }
 V_INLINE vf v_load_slack(const float *p, vp part) { return (vf)((vm)v_load(p) & part.mask); }
@@ -85,6 +86,7 @@ V_INLINE vf v_pow2(vf t) { return (vf)(((vu)t + 127u) << 23); }
 
 V_INLINE vf v_even(vf a, vf b) { return __builtin_shufflevector(a, b, 0, 2, 4, 6); }
 V_INLINE vf v_odd(vf a, vf b) { return __builtin_shufflevector(a, b, 1, 3, 5, 7); }
+V_INLINE vf v_next(vf a, vf b) { return __builtin_shufflevector(a, b, 1, 2, 3, 4); }
 V_INLINE vf v_zip_lo(vf a, vf b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
 V_INLINE vf v_zip_hi(vf a, vf b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
 
