@@ -87,8 +87,7 @@ size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
     return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
 }
 
-size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern *kern,
-                              int batch) {
+size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern *kern, int batch) {
     return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern, batch)
                        : corr_thread_bytes(&p->s, p->adjoint, before, kern);
 }
