@@ -198,7 +198,7 @@ static lens_status load_data(lens_ctx *ctx, const char *folder) {
     float mean, std;
     if (status == LENS_OK) status = lens_data_mean_std(data, &mean, &std);
     if (status == LENS_OK) {
-        lens_loader_opts opts = { .shuffle = true, .workers = 2, .augment = "mirror,crop:1" };
+        lens_loader_opts opts = { .shuffle = true, .workers = 2, .augment = "mirror,crop:1,mixup" };
         status = lens_loader_new(ctx, &loader, data, LENS_TRAIN, 4, &opts);
     }
     if (status == LENS_OK) status = lens_loader_epoch(loader, 0, 0);
