@@ -307,6 +307,13 @@ typedef struct lens_weights_opts {
 LENS_API lens_status lens_net_load_weights_with(lens_net *, const char *path,
                                                 const lens_weights_opts *opts, char **left_out);
 
+/* Whether a file holds the weights of this net: every parameter with its shape and nothing else (as
+ * lens_net_load_weights), but perhaps for another number of classes. *classes: the file's; 0: it does
+ * not fit. LENS_BAD_FILE and others: the file cannot be read. */
+LENS_API lens_status lens_weights_fit(const lens_net *, const char *path, int *classes);
+/* Whether a file of tensors is a model file, which lens_net_load loads, or weights alone. */
+LENS_API lens_status lens_weights_have_net(lens_ctx *, const char *path, bool *have);
+
 /* Any file of tensors that can be loaded -> .safetensors, with the same names, types and (from
  * safetensors) words; strides become row-major. The prefix "module." of all names is taken off. */
 LENS_API lens_status lens_weights_convert(lens_ctx *, const char *in, const char *out);
