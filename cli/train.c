@@ -107,14 +107,14 @@ static lens_train_opts options_of(cli *c, const model *m) {
     };
 }
 
-/* The first `count` nodes that have weights. */
+/* The first `count` nodes that have weights, and dropout before them. */
 static int freeze(cli *c, lens_net *net, int count) {
     int layers = 0;
     for (int i = 0; i < lens_net_nodes(net); i++) {
         lens_node_info info;
         lens_node_info_get(lens_net_node(net, i), &info);
-        if (info.parameters == 0) continue;
-        if (++layers <= count) lens_node_freeze(lens_net_node(net, i), true);
+        if (layers < count) lens_node_freeze(lens_net_node(net, i), true);
+        layers += info.parameters > 0;
     }
     if (count < layers || count == 0) return EXIT_DONE;
     return fail(c, EXIT_USAGE,

@@ -251,7 +251,7 @@ LENS_API void lens_net_touched(lens_net *);
 LENS_API int64_t lens_net_parameters(const lens_net *);
 LENS_API int64_t lens_net_macs(const lens_net *);
 /* A frozen node's parameters get no gradient and no update; a frozen batch norm keeps its running
- * statistics and uses them. */
+ * statistics and uses them, a frozen dropout passes x on. */
 LENS_API void lens_node_freeze(lens_node *, bool frozen);
 
 /* 128-bit hash of all parameters' names, shapes and bits, as 32 hexadecimal digits. */
