@@ -286,7 +286,9 @@ static void largest_unit(const float *x, const lens_node_info *info, int at[3]) 
     at[2] = (int)(best % plane) % info->w;
 }
 
-enum { MOST_MAPS = 11 }; /* 12 rows of 5 tiles and the total: what a board holds */
+enum {
+    MOST_MAPS = 11
+}; /* with the picture, the others and the total 14 rows of 4: a board holds 64 */
 
 /* The maps with the largest |subtotal|, in their order; returns how many. */
 static int choose_maps(const lens_ledger *l, int chosen[MOST_MAPS]) {
@@ -315,46 +317,45 @@ static lens_figure_tile *window_map(board *b, const char *sign, const char *name
     return t;
 }
 
+/* One map of the window: what it reads, its weights, their products and the subtotal. */
 static void ledger_row(cli *c, board *b, const lens_ledger *l, int m) {
-    int cells = l->kh * l->kw;
-    const float *x = l->x + (size_t)m * (size_t)cells;
+    int cells = l->kh * l->kw, first = m * cells;
     float *term = board_own(b, take((size_t)cells, sizeof *term));
-    for (int i = 0; i < cells; i++) term[i] = (float)l->term[m * cells + i];
-    lens_figure_tile *t =
-        window_map(b, NULL, board_text(b, word(c, "map %d"), l->first_map + m), x, l);
+    for (int i = 0; i < cells; i++) term[i] = (float)l->term[first + i];
+    bool features = l->maps * l->kh == 1 && l->kind == LENS_LEDGER_PRODUCTS;
+    const char *name =
+        features ? word(c, "features") : board_text(b, word(c, "map %d"), l->first_map + m);
+    lens_figure_tile *t = window_map(b, NULL, name, l->x + first, l);
     for (int i = 0; i < cells; i++)
-        if (!l->inside[m * cells + i]) board_mark(b, t, LENS_MARK_ZERO, i / l->kw, i % l->kw, 1, 1);
+        if (!l->inside[first + i]) board_mark(b, t, LENS_MARK_ZERO, i / l->kw, i % l->kw, 1, 1);
     if (l->kind == LENS_LEDGER_PRODUCTS) {
-        window_map(b, "\xc3\x97", word(c, "weights"), l->w + (size_t)m * (size_t)cells, l);
+        window_map(b, "\xc3\x97", word(c, "weights"), l->w + first, l);
         window_map(b, "=", word(c, "products"), term, l);
-    } else {
-        board_empty(b, 2);
-    }
-    if (l->kind != LENS_LEDGER_MAX)
         board_number(b, "\xe2\x86\x92", word(c, "subtotal"), l->subtotal[m]);
-    else
-        board_empty(b, 1);
+    } else if (l->kind == LENS_LEDGER_MAX) {
+        board_mark(b, t, LENS_MARK_FRAME, (int)l->best / l->kw, (int)l->best % l->kw, 1, 1);
+    }
 }
 
 /* The last row: subtotals, scale and bias, the sum, and what the activation makes of it. */
-static void total_row(cli *c, board *b, const lens_ledger *l, double shown, int left_out) {
+static void total_row(cli *c, board *b, const lens_ledger *l) {
     double all = 0;
     for (int m = 0; m < l->maps; m++) all += l->subtotal[m];
-    int first = b->tiles;
-    if (left_out) {
-        board_number(b, NULL, board_text(b, word(c, "other %d maps"), left_out), all - shown);
-        board_empty(b, 3);
-        first = b->tiles;
-    }
     if (l->kind == LENS_LEDGER_MAX) {
         board_number(b, NULL, word(c, "largest"), l->sum);
     } else {
         board_number(b, NULL, word(c, "all subtotals"), all);
-        if (l->kind == LENS_LEDGER_SUM) board_number(b, "\xc3\x97", word(c, "scale"), l->scale);
-        board_number(b, "+", word(c, "bias"), l->bias);
-        if (b->tiles - first < 3) board_number(b, "=", word(c, "sum"), l->sum);
+        if (l->scale != 1) board_number(b, "\xc3\x97", word(c, "scale"), l->scale);
+        if (l->kind == LENS_LEDGER_PRODUCTS || l->bias != 0)
+            board_number(b, "+", word(c, "bias"), l->bias);
+        board_number(b, "=", word(c, "sum"), l->sum);
     }
     if (l->activation) board_number(b, "\xe2\x86\x92", l->activation, (double)l->result);
+}
+
+/* Leaves the rest of a row empty. */
+static void end_row(board *b, int columns) {
+    board_empty(b, (columns - b->tiles % columns) % columns);
 }
 
 static void record_ledger(record *r, const lens_ledger *l) {
@@ -375,7 +376,9 @@ static int draw_unit(cli *c, const look *l, const lens_node *node, const int at[
                      const lens_ledger *ledger) {
     board b = { 0 };
     int chosen[MOST_MAPS], maps = choose_maps(ledger, chosen);
-    double shown = 0;
+    int columns = ledger->kind == LENS_LEDGER_SUM ? 5 : 4; /* of the longest row */
+    double rest = 0;
+    for (int m = 0; m < ledger->maps; m++) rest += ledger->subtotal[m];
     const lens_node_info *in = &l->m.input;
     if (in->rank == 4 && (in->c == 1 || in->c == 3)) {
         lens_region *field = board_own(&b, take((size_t)lens_net_nodes(l->m.net), sizeof *field));
@@ -390,14 +393,19 @@ static int draw_unit(cli *c, const look *l, const lens_node *node, const int at[
             t->note =
                 board_text(&b, word(c, "it sees rows %d\xe2\x80\x93%d,\ncolumns %d\xe2\x80\x93%d"),
                            seen.top, seen.bottom - 1, seen.left, seen.right - 1);
-            board_empty(&b, 3);
+            end_row(&b, columns);
         }
     }
     for (int i = 0; i < maps; i++) {
         ledger_row(c, &b, ledger, chosen[i]);
-        shown += ledger->subtotal[chosen[i]];
+        end_row(&b, columns);
+        rest -= ledger->subtotal[chosen[i]];
     }
-    total_row(c, &b, ledger, shown, ledger->maps - maps);
+    if (maps < ledger->maps) {
+        board_number(&b, NULL, board_text(&b, word(c, "other %d maps"), ledger->maps - maps), rest);
+        end_row(&b, columns);
+    }
+    total_row(c, &b, ledger);
     lens_node_info info = info_of(node);
     char *title = board_text(&b, word(c, "%s: unit %d,%d,%d of %s"), lens_net_name(l->m.net), at[0],
                              at[1], at[2], info.name);
@@ -406,7 +414,7 @@ static int draw_unit(cli *c, const look *l, const lens_node *node, const int at[
         l->name, ledger->sum, (double)ledger->value, ledger->difference);
     record *all = record_new();
     record_ledger(all, ledger);
-    return board_finish(c, &b, 4, title, subtitle, all);
+    return board_finish(c, &b, columns, title, subtitle, all);
 }
 
 int plot_unit(cli *c) {
