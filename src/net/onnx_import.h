@@ -42,7 +42,7 @@ typedef struct value {
      * order, under any shape. */
     int rank;
     int64_t dim[ONNX_MAX_RANK];
-    int pads[4]; /* zeros that the next convolution adds: top, left, bottom, right */
+    int pads[4]; /* zeros that the next layer adds: top, left, bottom, right; not in dim */
     bool padded;
     lens_node *made; /* the parameter that a constant became */
     bool wanted;     /* leads to an output */

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "net/onnx_import.h"
+#include "op/rearrange.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -432,48 +433,31 @@ part part_moved(part p, const index_map *map, const char *name) {
     return y;
 }
 
-/* Of constant numbers: the same walk, in place of a node. */
+/* Of constant numbers: by the same map, without a node. */
 static lens_status move_numbers(import *m, const onnx_node *n, int i, const index_map *map) {
     double from[FOLD_MAX];
+    int32_t at[FOLD_MAX];
     int count;
-    int64_t total = 1, place[ONNX_MAX_RANK] = { 0 };
+    int64_t total = 1;
     const value *x = im_input(m, n, 0);
     value *y;
+    rearrangement r = { .rank = map->rank };
     LENS_TRY(im_numbers(m, n, x, from, &count));
-    for (int d = 0; d < map->rank; d++) total *= out_of(map, d);
-    if (total > FOLD_MAX) return REFUSE(m, n, LENS_UNSUPPORTED, "more than %d constants", FOLD_MAX);
     bool whole = x->tensor ? !onnx_is_real(x->tensor) : x->whole;
-    LENS_TRY(im_new_numbers(m, n, i, FOLD_MAX, whole, &y));
-    y->rank = map->rank;
-    /* Places along each axis, from its text. */
-    int64_t list[ONNX_MAX_RANK][FOLD_MAX];
     for (int d = 0; d < map->rank; d++) {
-        y->dim[d] = out_of(map, d);
-        int64_t filled = 0;
-        for (const char *at = map->index[d]; at && *at && total;) {
-            long long first = -1, size = 0, step = 0;
-            if (sscanf(at, "%lld:%lld:%lld", &first, &size, &step) != 3)
-                sscanf(at, "_:%lld", &size), first = -1;
-            for (long long k = 0; k < size; k++)
-                list[d][filled++] = first < 0 ? -1 : first + k * step;
-            at = strchr(at, ' ');
-            if (at) at++;
-        }
-        for (; total && filled < y->dim[d]; filled++) list[d][filled] = filled;
+        r.in[d] = map->in[d];
+        r.out[d] = out_of(map, d);
+        r.order[d] = map->order[d];
+        r.index[d] = map->index[d];
+        total *= r.out[d];
+        if (total > FOLD_MAX)
+            return REFUSE(m, n, LENS_UNSUPPORTED, "more than %d constants", FOLD_MAX);
     }
-    for (int64_t o = 0; o < total; o++) {
-        int64_t rest = o, at = 0, step[ONNX_MAX_RANK], stride = 1;
-        bool outside = false;
-        for (int d = map->rank - 1; d >= 0; d--) {
-            step[d] = stride;
-            stride *= map->in[d];
-            place[d] = list[d][rest % y->dim[d]];
-            rest /= y->dim[d];
-            outside |= place[d] < 0;
-        }
-        for (int d = 0; d < map->rank; d++) at += place[d] * step[map->order[d]];
-        y->numbers[o] = outside ? map->value : from[at];
-    }
+    LENS_TRY(im_new_numbers(m, n, i, FOLD_MAX, whole, &y));
+    if (total) rearrange_places(&r, at);
+    for (int64_t o = 0; o < total; o++) y->numbers[o] = at[o] < 0 ? map->value : from[at[o]];
+    y->rank = map->rank;
+    memcpy(y->dim, r.out, sizeof y->dim);
     return LENS_OK;
 }
 
@@ -482,17 +466,15 @@ lens_status im_give_moved(import *m, const onnx_node *n, int i, index_map *map) 
     lens_status status = LENS_OK;
     char buf[NET_MAX_NAME + 1];
     part p;
-    bool same = true;
+    bool same = true, constant = im_is_constant(x) && im_count(x) <= FOLD_MAX && !x->turned;
+    int first = !m->whole && !constant && map->rank;
+    if (first && (map->order[0] || map->index[0]))
+        status = REFUSE(m, n, LENS_UNSUPPORTED, "samples would be mixed");
     for (int d = 0; d < map->rank; d++) {
         same &= !map->index[d] && map->order[d] == d;
-        bool batch = d == 0 && !m->whole && !map->index[d];
-        if (out_of(map, d) < 1 && !batch && !im_is_constant(x))
+        if (status == LENS_OK && d >= first && out_of(map, d) < 1 && !constant)
             status = REFUSE(m, n, LENS_UNSUPPORTED, "nothing is left of dimension %d", d);
     }
-    bool constant = im_is_constant(x) && im_count(x) <= FOLD_MAX && !x->turned;
-    if (status == LENS_OK && !m->whole && !constant && map->rank &&
-        (map->order[0] || map->index[0]))
-        status = REFUSE(m, n, LENS_UNSUPPORTED, "samples would be mixed");
     if (status != LENS_OK) goto done;
     if (same && i == 0) {
         status = im_same(m, n);
@@ -505,7 +487,6 @@ lens_status im_give_moved(import *m, const onnx_node *n, int i, index_map *map) 
     status = im_part(m, n, 0, x->rank, &p);
     if (status != LENS_OK) goto done;
     /* All but the batch, of which a constant has one. */
-    int first = !m->whole && map->rank;
     index_map inner = map_of(m->ctx, map->rank - first, map->in + first);
     inner.value = map->value;
     inner.failed = map->failed;

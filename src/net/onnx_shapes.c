@@ -570,7 +570,6 @@ lens_status convert_pad(import *m, const onnx_node *n) {
                 return REFUSE(m, n, LENS_UNSUPPORTED, "pads of %lld", (long long)pads[0][d]);
             y->pads[side] = (int)pads[0][d];
             y->pads[2 + side] = (int)pads[1][d];
-            y->dim[d] += pads[0][d] + pads[1][d];
         }
         y->padded = true;
         return LENS_OK;

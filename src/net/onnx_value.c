@@ -99,7 +99,11 @@ lens_status im_channels_input(import *m, const onnx_node *n, int i, lens_node **
 }
 
 /* Whole numbers beyond 2^53 are no sizes but "to the end"; BATCH is one of ours, not of the file. */
-static double number_of(int64_t i) { return i == BATCH ? (double)-INT64_MAX / 2 : (double)i; }
+static double number_of(int64_t i) {
+    const int64_t end = INT64_MAX / 2;
+    return (double)(i > end ? end : i < -end ? -end : i);
+}
+
 static int64_t whole_of(double number) {
     if (number >= (double)(INT64_MAX / 2)) return INT64_MAX / 2;
     return number <= (double)BATCH ? BATCH : (int64_t)number;
