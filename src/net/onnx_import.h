@@ -8,8 +8,8 @@
  *
  * Reading order: onnx.c (the walk, and the table of operators) - onnx_value.c (values, attributes, names) -
  * onnx_layers.c (operators that become layers) - onnx_parts.c (expressions of general operators) -
- * onnx_math.c (operators that become such expressions) - onnx_shapes.c (what moves numbers) -
- * onnx_resize.c.
+ * onnx_math.c, onnx_norm.c (operators that become such expressions) - onnx_shapes.c, onnx_resize.c (what
+ * moves numbers).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef NET_ONNX_IMPORT_H
@@ -110,6 +110,10 @@ int64_t im_count(const value *);
 lens_status im_node_input(import *, const onnx_node *, int i, lens_node **x, int pads[4]);
 /* The same, with what lies behind the channels as one axis where the rank is above 4. */
 lens_status im_channels_input(import *, const onnx_node *, int i, lens_node **x);
+/* The rank of input i. LENS_BAD_FILE: it is missing. */
+lens_status im_rank(import *, const onnx_node *, int i, int *rank);
+/* An axis of the graph as one of a sample; *status: outside, or the samples. */
+int im_sample_axis(import *, const onnx_node *, int64_t axis, int rank, lens_status *status);
 /* At most FOLD_MAX constant numbers. */
 lens_status im_numbers(import *, const onnx_node *, const value *, double *out, int *count);
 /* The same of whole numbers. */

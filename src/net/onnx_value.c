@@ -166,6 +166,24 @@ lens_status im_float(import *m, const onnx_node *n, const value *v, float *out) 
     return LENS_OK;
 }
 
+int im_sample_axis(import *m, const onnx_node *n, int64_t axis, int rank, lens_status *status) {
+    int a = im_axis(axis, rank);
+    *status = LENS_OK;
+    if (a < 0)
+        *status = REFUSE(m, n, LENS_BAD_FILE, "axis %lld but the input has rank %d",
+                         (long long)axis, rank);
+    else if (!m->whole && a-- == 0)
+        *status = REFUSE(m, n, LENS_UNSUPPORTED, "along the samples");
+    return a;
+}
+
+lens_status im_rank(import *m, const onnx_node *n, int i, int *rank) {
+    const value *v = im_input(m, n, i);
+    if (!v) return REFUSE(m, n, LENS_BAD_FILE, "input %d is missing", i);
+    *rank = v->rank;
+    return LENS_OK;
+}
+
 /* ---- Attributes ----------------------------------------------------------------------------- */
 
 int64_t im_attr_int(const onnx_node *n, const char *name, int64_t usual) {
