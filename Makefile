@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test build seeds experiments onnx-conformance format check-format check-layers bench-peers check-torchvision install clean
+.PHONY: help demo test build seeds experiments onnx-conformance format check-format check-layers bench-peers check-torchvision check-onnxruntime install clean
 
 help:
 	@echo "make demo          train LeNet-5 on Fashion-MNIST, draw the pictures, classify a few images (demo/)"
@@ -18,6 +18,7 @@ help:
 	@echo "make check-layers  every include points the right way"
 	@echo "make bench-peers   lenslet beside PyTorch, interleaved (installs python3-torch)"
 	@echo "make check-torchvision  logits equal torchvision's for the same weights (installs python3-torchvision)"
+	@echo "make check-onnxruntime  exported nets give ONNX Runtime's output (PYTHON needs onnx and onnxruntime)"
 	@echo "make install       to PREFIX (default /usr/local)"
 	@echo "PRESET=debug|asan|tsan|tiny|clang selects another build"
 
@@ -64,6 +65,12 @@ check-torchvision:
 	cmake --preset release
 	cmake --build build/release -j $(JOBS) --target lenslet_program
 	/usr/bin/python3 tests/oracle/torchvision_logits.py build/release/lenslet
+
+PYTHON ?= python3
+check-onnxruntime:
+	cmake --preset release
+	cmake --build build/release -j $(JOBS) --target lenslet_program
+	$(PYTHON) tests/oracle/onnxruntime_logits.py build/release/lenslet
 
 PREFIX ?= /usr/local
 install: build

@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "net/onnx.h"
+#include "op/functions.h"
 #include "support/check.h"
 #include "support/tempdir.h"
 #include "test.h"
@@ -142,11 +143,72 @@ static const char everything[] =
     "dense            fc       out=7 no_bias=true\n"
     "softmax          last\n";
 
+static const char general[] =
+    "net general\n"
+    "input     data  4x6x5\n"
+    "unary     u1    from=data fn=clip alpha=-0.5 beta=0.75\n"
+    "unary     u2    fn=affine alpha=2 beta=1.5\n"
+    "unary     u3    fn=hard_swish\n"
+    "unary     u4    fn=mish\n"
+    "unary     u5    fn=elu alpha=0.5\n"
+    "parameter w     from=data shape=4x1x1\n"
+    "binary    b1    from=u5,w fn=mul\n"
+    "parameter v     from=data shape=1x6x5\n"
+    "binary    b2    from=b1,v fn=max\n"
+    "reduce    r1    from=b2 fn=log_sum_exp axes=c\n"
+    "binary    b3    from=b2,r1 fn=sub\n"
+    "reduce    r2    fn=sum axes=hw\n"
+    "binary    b4    from=b3,r2 fn=prelu\n"
+    "rearrange m1    shape=4x6x5 order=1,0,2 index=\"5:6:-1;_:1 0:4:1 3:1:1;0:5:1 _:2\" value=0.5\n"
+    "reshape   s1    shape=1x36x7\n"
+    "parameter k     from=data shape=1x7x3 fixed=true\n"
+    "matmul    p1    from=s1,k\n"
+    "output    side  from=s1\n"
+    "reshape1d seq   from=p1 shape=36x3\n"
+    "unary     last  fn=softplus\n";
+
+/* Every function that has an operator in opset 13, out and in again. */
+static void functions_come_back(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    char text[200];
+    for (int i = 0; unary_name(i); i++) {
+        const char *shift =
+            strcmp(unary_name(i), "acosh") ? "0.5" : "1.5"; /* where all are defined */
+        snprintf(text, sizeof text,
+                 "input x 2x3x4\nunary fn=affine alpha=0.25 beta=%s\n"
+                 "unary u fn=%s alpha=0.75 beta=0.25\n",
+                 shift, unary_name(i));
+        lens_net *net = parsed(ctx, text);
+        char path[TEMPDIR_PATH + 32];
+        if (lens_net_export_onnx(net, temp_path(path, "net.onnx")) == LENS_UNSUPPORTED)
+            assert_non_null(strstr(lens_why(ctx), "no operator in opset 13"));
+        else
+            comes_back(ctx, net, 1e-6);
+        lens_net_free(net);
+    }
+    for (int i = 0; binary_name(i); i++) {
+        snprintf(text, sizeof text, "input x 2x3x4\nunary u fn=exp\nbinary b from=u,x fn=%s\n",
+                 binary_name(i));
+        lens_net *net = parsed(ctx, text);
+        char path[TEMPDIR_PATH + 32];
+        if (lens_net_export_onnx(net, temp_path(path, "net.onnx")) == LENS_UNSUPPORTED)
+            assert_non_null(strstr(lens_why(ctx), "truths"));
+        else
+            comes_back(ctx, net, 1e-6);
+        lens_net_free(net);
+    }
+    lens_ctx_free(ctx);
+}
+
 static void operators_come_back(void **state) {
     (void)state;
     lens_ctx *ctx = test_ctx(2);
     lens_net *net = parsed(ctx, everything);
     comes_back(ctx, net, 0);
+    lens_net_free(net);
+    net = parsed(ctx, general);
+    comes_back(ctx, net, 1e-5);
     lens_net_free(net);
     net = parsed(ctx, "input1d x 3x40\nconv1d c out=4 kernel=5 stride=2 pad=1,2\nrelu\n"
                       "maxpool kernel=3 stride=2\nflatten\ndense out=3\n");
@@ -173,6 +235,13 @@ static void export_refused(void **state) {
     lens_net *net = parsed(ctx, "input x 2x4x4\nrbf squash out=3\n");
     assert_int_equal(lens_net_export_onnx(net, temp_path(path, "none.onnx")), LENS_UNSUPPORTED);
     assert_non_null(strstr(lens_why(ctx), "squash"));
+    assert_int_equal(access(path, F_OK), -1);
+    lens_net_free(net);
+    /* What belongs to no sample cannot stand beside what does. */
+    net = parsed(ctx, "input x 2x4x4\nparameter w from=x shape=3x4x4\nconcat both from=x,w\n");
+    assert_int_equal(lens_net_export_onnx(net, temp_path(path, "none.onnx")), LENS_UNSUPPORTED);
+    assert_non_null(strstr(lens_why(ctx), "both: concat"));
+    assert_non_null(strstr(lens_why(ctx), "belong to no sample"));
     assert_int_equal(access(path, F_OK), -1);
     lens_net_free(net);
     lens_ctx_free(ctx);
@@ -233,6 +302,113 @@ static void names_the_unsupported(void **state) {
     m.opset = 5;
     assert_int_equal(net_from_onnx(ctx, &net, &m, "f"), LENS_UNSUPPORTED);
     assert_non_null(strstr(lens_why(ctx), "opset 5"));
+    lens_ctx_free(ctx);
+}
+
+/* One node, of x (N,2,4,4) or with a fixed number of samples, to y. */
+static lens_status import_one(lens_ctx *ctx, lens_net **net, onnx_node node, int64_t samples) {
+    onnx_value x = { .name = "x", .type = ONNX_F32, .rank = 4, .dim = { samples, 2, 4, 4 } };
+    node.domain = node.name = "";
+    node.input = IN("x");
+    node.output = IN("y");
+    node.inputs = node.outputs = 1;
+    onnx_model m = small(&node, 1, NULL, 0);
+    m.input = &x;
+    return net_from_onnx(ctx, net, &m, "f");
+}
+
+/* What mixes samples needs to know how many there are; then all of them are one sample of the net. */
+static void mixed_samples(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    static const int64_t axes[] = { 1, 0, 2, 3 };
+    const onnx_attr perm = { .name = "perm", .type = ONNX_INTS, .ints = axes, .count = 4 };
+    const onnx_attr axis = { .name = "axis", .type = ONNX_INT, .i = 0 };
+    const onnx_node turn = { .op = "Transpose", .attr = &perm, .attrs = 1 };
+    const onnx_node rows = { .op = "Softmax", .attr = &axis, .attrs = 1 };
+    lens_net *net;
+    assert_fails(ctx, LENS_UNSUPPORTED, "Transpose 'y' (opset 13): samples would be mixed",
+                 import_one(ctx, &net, turn, -1));
+    assert_fails(ctx, LENS_UNSUPPORTED, "along the samples", import_one(ctx, &net, rows, -1));
+    assert_ok(ctx, import_one(ctx, &net, turn, 3));
+    lens_node_info in, out;
+    lens_node_info_get(lens_net_input(net), &in);
+    lens_node_info_get(lens_net_output(net), &out);
+    assert_int_equal(in.c, 3 * 2);
+    assert_int_equal(out.c, 2 * 3);
+    lens_session *s;
+    float data[96];
+    for (int i = 0; i < 96; i++) data[i] = (float)i;
+    lens_tensor x = { data, 4, { 1, 6, 4, 4 } }, y;
+    assert_ok(ctx, lens_session_new(&s, net, ctx, NULL));
+    assert_ok(ctx, lens_run(s, &x, &y));
+    for (int c = 0; c < 2; c++)
+        for (int n = 0; n < 3; n++)
+            assert_true(y.data[(c * 3 + n) * 16 + 5] == (float)((n * 2 + c) * 16 + 5));
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+/* Split gives three outputs; a constant that is added is trained; the batch is free. */
+static void several_outputs(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    const float w[] = { 10, 20 };
+    const onnx_tensor tensor = { .name = "w",
+                                 .type = ONNX_F32,
+                                 .dtype = ST_F32,
+                                 .rank = 3,
+                                 .dim = { 2, 1, 1 },
+                                 .count = 2,
+                                 .raw = w };
+    const onnx_attr axis = { .name = "axis", .type = ONNX_INT, .i = 2 };
+    const onnx_node node[] = {
+        { .op = "Add",
+          .domain = "",
+          .name = "",
+          .input = IN("x", "w"),
+          .output = IN("h"),
+          .inputs = 2,
+          .outputs = 1 },
+        { .op = "Split",
+          .domain = "",
+          .name = "",
+          .input = IN("h"),
+          .output = IN("top", "bottom"),
+          .inputs = 1,
+          .outputs = 2,
+          .attr = &axis,
+          .attrs = 1 },
+    };
+    const onnx_value output[] = { { .name = "bottom", .rank = -1 }, { .name = "h", .rank = -1 } };
+    onnx_model m = small(node, 2, &tensor, 1);
+    m.output = output;
+    m.outputs = 2;
+    lens_net *net;
+    assert_ok(ctx, net_from_onnx(ctx, &net, &m, "f"));
+    assert_null(lens_net_find(net, "top"));
+    assert_int_equal(lens_net_outputs(net), 2);
+    assert_int_equal(lens_net_parameters(net), 2);
+    lens_session *s;
+    float data[64] = { 0 };
+    lens_tensor x = { data, 4, { 2, 2, 4, 4 } }, y, side, dw, dy;
+    lens_session_opts opts = { .batch = 2, .train = true, .watch = true };
+    assert_ok(ctx, lens_session_new(&s, net, ctx, &opts));
+    assert_ok(ctx, lens_forward(s, &x, 0, &y));
+    assert_int_equal(y.dim[2], 2);
+    assert_true(y.data[0] == 10 && y.data[8] == 20);
+    assert_ok(ctx, lens_peek(s, lens_net_output_at(net, 1), LENS_VALUE, &side));
+    assert_int_equal(lens_tensor_count(&side), 64);
+    dy = y;
+    float ones[32];
+    for (int i = 0; i < 32; i++) ones[i] = 1;
+    dy.data = ones;
+    assert_ok(ctx, lens_backward(s, &dy));
+    assert_ok(ctx, lens_grad(s, 0, &dw));
+    assert_true(dw.data[0] == 16 && dw.data[1] == 16); /* 2 samples, 8 cells of the bottom half */
+    lens_session_free(s);
+    lens_net_free(net);
     lens_ctx_free(ctx);
 }
 
@@ -480,9 +656,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T("nets of the zoo: export, import, the same bits", zoo_comes_back),
         T("every operator: export, import, the same bits", operators_come_back),
+        T("every function of unary and binary: export, import", functions_come_back),
         T("flip, subsample and sumpool are written as convolutions", replaced_operators),
         T("export names what ONNX cannot say and writes nothing", export_refused),
         T("import names operator, node and opset", names_the_unsupported),
+        T("a graph that mixes its samples", mixed_samples),
+        T("several outputs, and a constant that is trained", several_outputs),
         T("shape computations are folded; Gemm's factors too", folds_shapes_and_scales),
         T("every prefix and every flipped bit of a file", damage_is_refused),
         T("external data: beside the model, regular, no link, in range", external_data),

@@ -342,9 +342,10 @@ LENS_API lens_status lens_net_save(const lens_net *, const char *path);
 LENS_API lens_status lens_net_load(lens_ctx *, lens_net **out, const char *path);
 
 /* ONNX. lens_net_load takes a .onnx file, too (by its content): opsets 7 to 23, operators as in
- * docs/onnx.md, one float input (N,C,H,W), (N,C,L) or (N,F) with a free or fixed N, which becomes the
- * batch; features (N,F) enter as (N,F,1,1). A weight "conv1.weight" names its node conv1; metadata_props
- * become the words above. LENS_UNSUPPORTED names the operator, node and opset before anything is built.
+ * docs/onnx.md, one input of floats whose first dimension, free or fixed, is the batch; features (N,F) enter
+ * as (N,F,1,1). Further outputs are those of lens_output. A weight "conv1.weight" names its node conv1;
+ * metadata_props become the words above. LENS_UNSUPPORTED names the operator, node and opset before anything
+ * is built.
  *
  * Export writes opset 13 with the words above as metadata_props, atomically. LENS_UNSUPPORTED names the
  * node that ONNX has no operator for (rbf, ...) before anything is written. */

@@ -14,51 +14,135 @@
 
 enum { NEW = ONNX_NEWEST_OPSET };
 
-static const row table[] = {
-    { { "Add", 7, NEW, "add", "equal shapes; a constant only behind MatMul" }, convert_add },
-    { { "AveragePool", 7, NEW, "avgpool", "1-D and 2-D, no dilation" }, convert_pool },
-    { { "BatchNormalization", 7, NEW, "batchnorm", "inference; constant statistics" },
-      convert_batchnorm },
-    { { "Cast", 6, NEW, "nothing", "of shapes" }, convert_cast },
-    { { "Concat", 4, NEW, "concat", "along channels; shapes" }, convert_concat },
+struct converter {
+    onnx_row about;
+    convert_fn *convert;
+};
+
+static const struct converter table[] = {
+    { { "Abs", 6, NEW, "unary", "" }, convert_unary },
+    { { "Acos", 7, NEW, "unary", "" }, convert_unary },
+    { { "Acosh", 9, NEW, "unary", "" }, convert_unary },
+    { { "Add", 6, NEW, "add, binary, unary", "" }, convert_binary },
+    { { "And", 7, NEW, "binary, unary", "of such truths" }, convert_logical },
+    { { "ArgMax", 1, NEW, "reduce", "places are numbers" }, convert_argument },
+    { { "ArgMin", 1, NEW, "reduce", "places are numbers" }, convert_argument },
+    { { "Asin", 7, NEW, "unary", "" }, convert_unary },
+    { { "Asinh", 9, NEW, "unary", "" }, convert_unary },
+    { { "Atan", 7, NEW, "unary", "" }, convert_unary },
+    { { "Atanh", 9, NEW, "unary", "" }, convert_unary },
+    { { "AveragePool", 1, NEW, "avgpool", "1-D and 2-D, no dilation" }, convert_pool },
+    { { "BatchNormalization", 6, NEW, "batchnorm", "constant statistics" }, convert_batchnorm },
+    { { "Cast", 6, NEW, "nothing", "to float, double; constants to whole numbers" }, convert_cast },
+    { { "Ceil", 6, NEW, "unary", "" }, convert_unary },
+    { { "Celu", 12, NEW, "unary", "numbers other than 0" }, convert_unary },
+    { { "Clip", 6, NEW, "unary", "constant bounds" }, convert_clip },
+    { { "Concat", 4, NEW, "concat", "" }, convert_concat },
     { { "Constant", 1, NEW, "a constant", "" }, convert_constant },
+    { { "ConstantOfShape", 9, NEW, "a constant", "few numbers" }, convert_constant_of_shape },
     { { "Conv", 1, NEW, "conv2d, conv1d", "1-D and 2-D; constant weights" }, convert_conv },
-    { { "ConvTranspose", 1, NEW, "conv_transpose2d", "2-D; constant weights" },
+    { { "ConvTranspose", 1, NEW, "conv_transpose2d", "1-D and 2-D; constant weights" },
       convert_conv_transpose },
-    { { "Div", 7, NEW, "nothing", "of shapes" }, fold_arithmetic },
-    { { "Dropout", 7, NEW, "dropout", "its mask unused" }, convert_dropout },
-    { { "Flatten", 1, NEW, "flatten", "axis 1" }, convert_flatten },
-    { { "Gather", 1, NEW, "nothing", "of shapes" }, convert_gather },
-    { { "Gemm", 7, NEW, "dense", "constant B, C one number an output, transA 0" }, convert_gemm },
+    { { "Cos", 7, NEW, "unary", "" }, convert_unary },
+    { { "Cosh", 9, NEW, "unary", "" }, convert_unary },
+    { { "DepthToSpace", 1, NEW, "rearrange", "" }, convert_depth_to_space },
+    { { "Div", 6, NEW, "binary, unary", "" }, convert_binary },
+    { { "Dropout", 6, NEW, "dropout", "in training its mask unused" }, convert_dropout },
+    { { "Elu", 6, NEW, "unary", "numbers other than 0" }, convert_unary },
+    { { "Equal", 7, NEW, "binary", "truths are the numbers 0 and 1" }, convert_binary },
+    { { "Erf", 9, NEW, "unary", "" }, convert_unary },
+    { { "Exp", 6, NEW, "unary", "" }, convert_unary },
+    { { "Expand", 8, NEW, "rearrange", "constant shape" }, convert_expand },
+    { { "Flatten", 1, NEW, "nothing", "" }, convert_flatten },
+    { { "Floor", 6, NEW, "unary", "" }, convert_unary },
+    { { "Gather", 1, NEW, "rearrange", "constant places" }, convert_gather },
+    { { "Gelu", 20, NEW, "unary", "approximate=none" }, convert_unary },
+    { { "Gemm", 6, NEW, "dense; matmul, binary", "" }, convert_gemm },
     { { "GlobalAveragePool", 1, NEW, "global_avgpool", "" }, convert_global },
     { { "GlobalMaxPool", 1, NEW, "global_maxpool", "" }, convert_global },
-    { { "Identity", 1, NEW, "nothing", "" }, convert_same },
+    { { "Greater", 7, NEW, "binary", "truths are the numbers 0 and 1" }, convert_binary },
+    { { "GreaterOrEqual", 12, NEW, "binary", "truths are the numbers 0 and 1" }, convert_binary },
+    { { "GroupNormalization", 18, NEW, "reduce, binary", "constant scale and bias" },
+      convert_group_norm },
+    { { "HardSigmoid", 6, NEW, "unary", "numbers other than 0" }, convert_unary },
+    { { "HardSwish", 14, NEW, "unary", "" }, convert_unary },
+    { { "Hardmax", 1, NEW, "reduce, binary", "" }, convert_hardmax },
+    { { "Identity", 1, NEW, "nothing", "" }, im_same },
+    { { "InstanceNormalization", 6, NEW, "reduce, binary", "constant scale and B" },
+      convert_instance_norm },
     { { "LRN", 1, NEW, "lrn", "odd size" }, convert_lrn },
+    { { "LayerNormalization", 17, NEW, "reduce, binary", "constant scale and B" },
+      convert_layer_norm },
     { { "LeakyRelu", 6, NEW, "leaky_relu", "alpha >= 0" }, convert_act },
-    { { "MatMul", 1, NEW, "dense", "(N,F) by a constant matrix" }, convert_matmul },
+    { { "Less", 7, NEW, "binary", "truths are the numbers 0 and 1" }, convert_binary },
+    { { "LessOrEqual", 12, NEW, "binary", "truths are the numbers 0 and 1" }, convert_binary },
+    { { "Log", 6, NEW, "unary", "" }, convert_unary },
+    { { "LogSoftmax", 1, NEW, "reduce, binary", "" }, convert_log_softmax },
+    { { "LpNormalization", 1, NEW, "reduce, binary", "" }, convert_lp_norm },
+    { { "MatMul", 1, NEW, "dense; matmul", "" }, convert_matmul },
+    { { "Max", 6, NEW, "binary", "" }, convert_nary },
     { { "MaxPool", 1, NEW, "maxpool", "1-D and 2-D, no dilation, no indices" }, convert_pool },
-    { { "Mul", 7, NEW, "scaled_tanh", "in 1.7159*tanh(2x/3); shapes" }, convert_mul },
-    { { "Pad", 2, NEW, "padding of the next layer, shortcut", "zeros" }, convert_pad },
-    { { "ReduceMean", 1, NEW, "global_avgpool", "over all rows and columns" }, convert_mean },
+    { { "Mean", 6, NEW, "add, unary", "" }, convert_nary },
+    { { "MeanVarianceNormalization", 9, NEW, "reduce, binary", "" }, convert_mean_variance },
+    { { "Min", 6, NEW, "binary", "" }, convert_nary },
+    { { "Mish", 18, NEW, "unary", "" }, convert_unary },
+    { { "Mul", 6, NEW, "binary, unary; scaled_tanh", "" }, convert_binary },
+    { { "Neg", 6, NEW, "unary", "" }, convert_unary },
+    { { "Not", 1, NEW, "binary, unary", "of such truths" }, convert_logical },
+    { { "Or", 7, NEW, "binary, unary", "of such truths" }, convert_logical },
+    { { "PRelu", 6, NEW, "binary", "" }, convert_binary },
+    { { "Pad", 2, NEW, "padding of the next layer; shortcut, rearrange", "constant pads" },
+      convert_pad },
+    { { "Pow", 6, NEW, "binary, unary", "" }, convert_binary },
+    { { "Range", 11, NEW, "a constant", "few numbers" }, convert_range },
+    { { "Reciprocal", 6, NEW, "unary", "" }, convert_unary },
+    { { "ReduceL1", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceL2", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceLogSum", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceLogSumExp", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceMax", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceMean", 1, NEW, "reduce, global_avgpool", "constant axes" }, convert_reduce },
+    { { "ReduceMin", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceProd", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceSum", 1, NEW, "reduce", "constant axes" }, convert_reduce },
+    { { "ReduceSumSquare", 1, NEW, "reduce", "constant axes" }, convert_reduce },
     { { "Relu", 6, NEW, "relu", "" }, convert_act },
-    { { "Reshape", 5, NEW, "flatten, reshape", "the batch stays; rank 2 or 4" }, convert_reshape },
+    { { "Reshape", 5, NEW, "nothing", "constant shape" }, convert_reshape },
+    { { "Resize", 10, NEW, "rearrange, matmul", "no antialias, no crop" }, convert_resize },
+    { { "Round", 11, NEW, "unary", "" }, convert_unary },
+    { { "Selu", 6, NEW, "unary", "numbers other than 0" }, convert_unary },
     { { "Shape", 1, NEW, "a constant", "" }, convert_shape },
+    { { "Shrink", 9, NEW, "unary", "numbers other than 0" }, convert_unary },
     { { "Sigmoid", 6, NEW, "sigmoid", "" }, convert_act },
-    { { "Slice", 1, NEW, "shortcut", "every s-th row and column; shapes" }, convert_slice },
-    { { "Softmax", 1, NEW, "softmax", "over channels" }, convert_softmax },
-    { { "Squeeze", 1, NEW, "flatten", "to rank 2; shapes" }, convert_squeeze },
-    { { "Sub", 7, NEW, "nothing", "of shapes" }, fold_arithmetic },
-    { { "Sum", 6, NEW, "add", "equal shapes" }, convert_add },
-    { { "Tanh", 6, NEW, "tanh, scaled_tanh", "" }, convert_tanh },
-    { { "Transpose", 1, NEW, "nothing", "of constant matrices" }, convert_transpose },
-    { { "Unsqueeze", 1, NEW, "reshape", "to rank 4; shapes" }, convert_unsqueeze },
+    { { "Sign", 9, NEW, "unary", "" }, convert_unary },
+    { { "Sin", 7, NEW, "unary", "" }, convert_unary },
+    { { "Sinh", 9, NEW, "unary", "" }, convert_unary },
+    { { "Size", 1, NEW, "a constant", "" }, convert_shape },
+    { { "Slice", 1, NEW, "shortcut, rearrange", "constant ends" }, convert_slice },
+    { { "Softmax", 1, NEW, "softmax", "" }, convert_softmax },
+    { { "Softplus", 1, NEW, "unary", "" }, convert_unary },
+    { { "Softsign", 1, NEW, "unary", "" }, convert_unary },
+    { { "SpaceToDepth", 1, NEW, "rearrange", "" }, convert_depth_to_space },
+    { { "Split", 1, NEW, "rearrange", "constant parts" }, convert_split },
+    { { "Sqrt", 6, NEW, "unary", "" }, convert_unary },
+    { { "Squeeze", 1, NEW, "nothing", "" }, convert_squeeze },
+    { { "Sub", 6, NEW, "binary, unary", "" }, convert_binary },
+    { { "Sum", 6, NEW, "add, binary", "" }, convert_nary },
+    { { "Tan", 7, NEW, "unary", "" }, convert_unary },
+    { { "Tanh", 6, NEW, "tanh, scaled_tanh", "" }, convert_act },
+    { { "ThresholdedRelu", 10, NEW, "unary", "numbers other than 0" }, convert_unary },
+    { { "Tile", 6, NEW, "rearrange", "constant repeats" }, convert_tile },
+    { { "Transpose", 1, NEW, "rearrange", "" }, convert_transpose },
+    { { "Unsqueeze", 1, NEW, "nothing", "" }, convert_unsqueeze },
+    { { "Upsample", 7, NEW, "rearrange, matmul", "" }, convert_resize },
+    { { "Where", 9, NEW, "nothing", "of constants" }, convert_where },
 };
 
 const onnx_row *onnx_row_at(int index) {
     return index >= 0 && (size_t)index < LENS_COUNT(table) ? &table[index].about : NULL;
 }
 
-static const row *find_row(const onnx_node *n) {
+static const struct converter *find_row(const onnx_node *n) {
     if (*n->domain && strcmp(n->domain, "ai.onnx")) return NULL;
     for (size_t i = 0; i < LENS_COUNT(table); i++)
         if (!strcmp(table[i].about.op, n->op)) return &table[i];
@@ -79,9 +163,8 @@ static lens_status survey(import *m) {
     }
     for (int i = 0; i < g->inputs; i++)
         if (!im_find(m, g->input[i].name)) LENS_TRY(im_new_value(m, g->input[i].name, &v));
-    if (g->outputs != 1)
-        return ctx_fail(m->ctx, LENS_UNSUPPORTED, "%s: the graph has %d outputs, a net has 1",
-                        m->where, g->outputs);
+    if (!g->outputs)
+        return ctx_fail(m->ctx, LENS_BAD_FILE, "%s: the graph has no output", m->where);
     for (int i = 0; i < g->nodes; i++) {
         const onnx_node *n = &g->node[i];
         for (int k = 0; k < n->inputs; k++) {
@@ -96,26 +179,21 @@ static lens_status survey(import *m) {
         for (int k = 0; k < n->outputs; k++)
             if (*n->output[k]) LENS_TRY(im_new_value(m, n->output[k], &v));
     }
-    value *result = im_find(m, g->output[0].name);
-    if (!result)
-        return ctx_fail(m->ctx, LENS_BAD_FILE, "%s: no node makes the output '%.100s'", m->where,
-                        g->output[0].name);
-    result->readers++; /* so that no node is merged into a reader and then missing */
-    return LENS_OK;
-}
-
-/* Marks through a bit in `padded` of the values, which building has not touched yet. */
-static lens_status mark(import *m) {
-    const onnx_model *g = m->model;
-    im_find(m, g->output[0].name)->padded = true;
+    for (int i = 0; i < g->outputs; i++) {
+        value *result = im_find(m, g->output[i].name);
+        if (!result)
+            return ctx_fail(m->ctx, LENS_BAD_FILE, "%s: no node makes the output '%.100s'",
+                            m->where, g->output[i].name);
+        result->readers++; /* so that no node is merged into a reader and then missing */
+        result->wanted = true;
+    }
     for (int i = g->nodes - 1; i >= 0; i--) {
         const onnx_node *n = &g->node[i];
         for (int k = 0; k < n->outputs; k++)
-            if (*n->output[k]) m->needed[i] |= im_find(m, n->output[k])->padded;
+            if (*n->output[k]) m->needed[i] |= im_find(m, n->output[k])->wanted;
         for (int k = 0; m->needed[i] && k < n->inputs; k++)
-            if (*n->input[k]) im_find(m, n->input[k])->padded = true;
+            if (*n->input[k]) im_find(m, n->input[k])->wanted = true;
     }
-    for (size_t s = 0; s < m->slots; s++) m->value[s].padded = false;
     return LENS_OK;
 }
 
@@ -124,7 +202,7 @@ static lens_status look_up(import *m) {
     for (int i = 0; i < g->nodes; i++) {
         const onnx_node *n = &g->node[i];
         if (!m->needed[i]) continue;
-        const row *r = m->row[i] = find_row(n);
+        const struct converter *r = m->row[i] = find_row(n);
         if (!r)
             return REFUSE(m, n, LENS_UNSUPPORTED, "this operator%s%.60s is not supported",
                           *n->domain ? " of " : "", n->domain);
@@ -135,6 +213,11 @@ static lens_status look_up(import *m) {
                           r->about.last);
     }
     return LENS_OK;
+}
+
+static bool is_float_type(int type) {
+    enum { HALF = 10, DOUBLE = 11, BRAIN = 16 };
+    return type == ONNX_F32 || type == HALF || type == DOUBLE || type == BRAIN;
 }
 
 static lens_status make_input(import *m) {
@@ -151,44 +234,81 @@ static lens_status make_input(import *m) {
         input = &g->input[i];
     }
     if (!input) return ctx_fail(m->ctx, LENS_UNSUPPORTED, "%s: the graph has no input", m->where);
-    if (input->type != ONNX_F32)
+    if (!is_float_type(input->type))
         return ctx_fail(m->ctx, LENS_UNSUPPORTED,
-                        "%s: input '%.100s' has elements of ONNX type %d, only float is read",
+                        "%s: input '%.100s' has elements of ONNX type %d, only floats are read",
                         m->where, input->name, input->type);
-    if (input->rank < 2 || input->rank > 4)
-        return ctx_fail(m->ctx, LENS_UNSUPPORTED,
-                        "%s: input '%.100s' has rank %d, expected (N,C,H,W), (N,C,L) or (N,F)",
-                        m->where, input->name, input->rank);
-    for (int d = 1; d < input->rank; d++)
+    if (input->rank < !m->whole)
+        return ctx_fail(m->ctx, LENS_UNSUPPORTED, "%s: input '%.100s' has no known rank", m->where,
+                        input->name);
+    /* The batch may be free, if it is one. */
+    for (int d = !m->whole; d < input->rank; d++)
         if (input->dim[d] < 1 || input->dim[d] > OP_MAX_DIM)
             return ctx_fail(m->ctx, LENS_UNSUPPORTED,
                             "%s: input '%.100s': dimension %d is not fixed, or outside 1..%d",
                             m->where, input->name, d, OP_MAX_DIM);
-    m->batch = input->dim[0] > 0 ? input->dim[0] : -1;
+    m->batch = !m->whole && input->dim[0] > 0 ? input->dim[0] : BATCH;
     const char *name = im_choose_name(m, input->name, strlen(input->name), buf);
     if (!name || (*name >= '0' && *name <= '9')) name = "x";
-    int c = (int)input->dim[1], w = input->rank > 2 ? (int)input->dim[input->rank - 1] : 1;
-    lens_node *x = input->rank == 3
-                       ? lens_input1d(m->net, name, c, w)
-                       : lens_input(m->net, name, c, input->rank == 4 ? (int)input->dim[2] : 1, w);
-    if (input->rank == 2) x = lens_flatten(x, NULL);
+    part p = { .rank = input->rank - !m->whole };
+    memcpy(p.dim, input->dim + !m->whole, (size_t)p.rank * sizeof *p.dim);
+    double count = 1;
+    for (int d = 0; d < p.rank; d++) count *= (double)p.dim[d];
+    if (count > OP_MAX_DIM)
+        return ctx_fail(m->ctx, LENS_UNSUPPORTED, "%s: input '%.100s' has %.0f numbers", m->where,
+                        input->name, count);
+    shape s = part_shape(p);
+    lens_node *x = s.rank == 3 ? lens_input1d(m->net, name, s.c, s.w)
+                               : lens_input(m->net, name, s.c, s.h, s.w);
     if (!x) return ctx_fail_prefix(m->ctx, m->net->error, "%s", m->where);
-    im_find(m, input->name)->node = x;
+    value *v = im_find(m, input->name);
+    v->node = x;
+    v->rank = input->rank;
+    memcpy(v->dim, input->dim, sizeof v->dim);
+    if (!m->whole) v->dim[0] = m->batch;
     return LENS_OK;
 }
 
+/* Output k of the graph, under the shape it has there as far as a net has one. */
+static lens_status find_output(import *m, int k, lens_node **y) {
+    value *v = im_find(m, m->model->output[k].name);
+    part p = { 0 };
+    if (m->whole && im_is_constant(v)) {
+        p = im_constant(m, v);
+    } else if (v->node && !v->padded) {
+        p.node = v->node;
+        p.rank = v->rank - !m->whole;
+        memcpy(p.dim, v->dim + !m->whole, (size_t)p.rank * sizeof *p.dim);
+    } else {
+        return ctx_fail(m->ctx, LENS_UNSUPPORTED, "%s: the output '%.100s' is a constant", m->where,
+                        v->name);
+    }
+    *y = part_node(p, part_shape(p));
+    return *y ? LENS_OK : ctx_fail_prefix(m->ctx, m->net->error, "%s", m->where);
+}
+
+/* The first output of the graph is the net's main one, and the node that stands last. */
 static lens_status build(import *m) {
     const onnx_model *g = m->model;
+    lens_node *first = NULL, *other;
+    char buf[NET_MAX_NAME + 1];
     LENS_TRY(make_input(m));
     for (int i = 0; i < g->nodes; i++)
         if (m->needed[i] && !m->skip[i]) LENS_TRY(m->row[i]->convert(m, &g->node[i]));
-    const value *result = im_find(m, g->output[0].name);
-    if (!result->node || result->padded || result->scale != 0)
-        return ctx_fail(m->ctx, LENS_UNSUPPORTED, "%s: the output '%.100s' is %s", m->where,
-                        result->name, result->node ? "only padded or scaled" : "a constant");
-    lens_status status = net_check(m->net, result->node);
-    if (status != LENS_OK) return ctx_fail_prefix(m->ctx, status, "%s", m->where);
-    return LENS_OK;
+    LENS_TRY(find_output(m, 0, &first));
+    for (int k = 1; k < g->outputs; k++) {
+        const char *name = g->output[k].name;
+        LENS_TRY(find_output(m, k, &other));
+        lens_output(other, im_choose_name(m, name, strlen(name), buf), (lens_output_opts){ 0 });
+    }
+    if (first->index != m->net->nodes - 1) {
+        const char *name = g->output[0].name;
+        first =
+            lens_output(first, im_choose_name(m, name, strlen(name), buf), (lens_output_opts){ 0 });
+    }
+    lens_status status = m->net->error;
+    if (status == LENS_OK) status = net_check(m->net, first);
+    return status == LENS_OK ? LENS_OK : ctx_fail_prefix(m->ctx, status, "%s", m->where);
 }
 
 /* A tensor that many layers share would make a small file a large net. */
@@ -205,37 +325,30 @@ static lens_status check_weights(const import *m) {
                     m->net->weight_floats, have);
 }
 
-static void pour(lens_net *net, const fill *f) {
+static lens_status pour(lens_net *net, const fill *f) {
     const net_param *param = &net->param[f->node->first_param + f->slot];
-    const op_param *op = net_param_op(param);
+    size_t count = net_param_op(param)->count;
     float *to = net->weights + param->offset;
-    onnx_floats(f->tensor, to);
+    if (f->numbers)
+        for (size_t i = 0; i < count; i++) to[i] = (float)f->numbers[i];
+    else if (f->tensor)
+        onnx_floats(f->tensor, to);
     if (f->scale != 1)
-        for (size_t i = 0; i < op->count; i++) to[i] *= f->scale;
-}
-
-/* In place would follow cycles; a second copy of one matrix at a time is simpler. */
-static lens_status pour_turned(lens_net *net, const fill *f) {
-    const net_param *param = &net->param[f->node->first_param + f->slot];
-    const op_param *op = net_param_op(param);
-    size_t rows = (size_t)op->dim[0], columns = (size_t)op->dim[1];
-    float *to = net->weights + param->offset, *from = ctx_alloc(net->ctx, op->count, sizeof *from);
+        for (size_t i = 0; i < count; i++) to[i] *= f->scale;
+    if (!f->columns) return LENS_OK;
+    /* In place would follow cycles; a second copy of one matrix at a time is simpler. */
+    size_t columns = (size_t)f->columns, rows = count / columns;
+    float *from = ctx_alloc(net->ctx, count, sizeof *from);
     if (!from) return LENS_NOMEM;
-    onnx_floats(f->tensor, from);
+    memcpy(from, to, count * sizeof *from);
     for (size_t i = 0; i < rows; i++)
-        for (size_t k = 0; k < columns; k++) to[i * columns + k] = f->scale * from[k * rows + i];
+        for (size_t k = 0; k < columns; k++) to[i * columns + k] = from[k * rows + i];
     ctx_free(net->ctx, from);
     return LENS_OK;
 }
 
 static lens_status pour_all(import *m) {
-    for (int i = 0; i < m->fills; i++) {
-        const fill *f = &m->fill[i];
-        if (f->turned)
-            LENS_TRY(pour_turned(m->net, f));
-        else
-            pour(m->net, f);
-    }
+    for (int i = 0; i < m->fills; i++) LENS_TRY(pour(m->net, &m->fill[i]));
     lens_net_touched(m->net);
     return LENS_OK;
 }
@@ -267,9 +380,9 @@ static lens_status prepare(import *m) {
     return m->value && m->needed && m->row && m->skip ? LENS_OK : LENS_NOMEM;
 }
 
-lens_status net_from_onnx(lens_ctx *ctx, lens_net **out, const onnx_model *model,
-                          const char *where) {
-import m = {.ctx = ctx, .where = where, .model = model };
+static lens_status attempt(lens_ctx *ctx, lens_net **out, const onnx_model *model,
+                           const char *where, bool whole) {
+import m = {.ctx = ctx, .where = where, .model = model, .whole = whole };
     char name[64];
     size_t length = 0;
     for (; model->graph[length] && length < sizeof name - 1; length++) {
@@ -277,12 +390,10 @@ import m = {.ctx = ctx, .where = where, .model = model };
         name[length] = c > ' ' && c <= '~' && !strchr("=,#\"", c) ? c : '_';
     }
     name[length] = 0;
-    *out = NULL;
     lens_status status = LENS_NOMEM;
     m.net = lens_net_new(ctx, length ? name : NULL);
     if (m.net) status = prepare(&m);
     if (status == LENS_OK) status = survey(&m);
-    if (status == LENS_OK) status = mark(&m);
     if (status == LENS_OK) status = look_up(&m);
     if (status == LENS_OK) status = build(&m);
     if (status == LENS_OK) status = check_weights(&m);
@@ -299,10 +410,22 @@ import m = {.ctx = ctx, .where = where, .model = model };
     ctx_free(ctx, m.row);
     ctx_free(ctx, m.skip);
     ctx_free(ctx, m.fill);
-    while (m.folded) {
-        folded *next = m.folded->next;
-        ctx_free(ctx, m.folded);
-        m.folded = next;
+    while (m.kept) {
+        kept_numbers *next = m.kept->next;
+        ctx_free(ctx, m.kept);
+        m.kept = next;
     }
     return status;
+}
+
+/* What the second attempt says is of no help where the first had a reason of its own. */
+lens_status net_from_onnx(lens_ctx *ctx, lens_net **out, const onnx_model *model,
+                          const char *where) {
+    char why[512];
+    *out = NULL;
+    lens_status status = attempt(ctx, out, model, where, false);
+    if (status != LENS_UNSUPPORTED) return status;
+    snprintf(why, sizeof why, "%s", lens_why(ctx));
+    if (attempt(ctx, out, model, where, true) == LENS_OK) return LENS_OK;
+    return ctx_fail(ctx, status, "%s", why);
 }

@@ -4,7 +4,6 @@
 #include "net/onnx_import.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- Convolution and pooling ---------------------------------------------------------------- */
@@ -104,16 +103,16 @@ lens_status convert_conv_transpose(import *m, const onnx_node *n) {
     char buf[NET_MAX_NAME + 1];
     const value *weight = im_input(m, n, 1), *bias = im_input(m, n, 2);
     LENS_TRY(im_node_input(m, n, 0, &x, NULL));
-    if (x->op.out.rank != 4) return REFUSE(m, n, LENS_UNSUPPORTED, "only pictures (N,C,H,W)");
     LENS_TRY(kernel_of(m, n, weight, x, kernel));
     LENS_TRY(groups_of(m, n, &groups));
     LENS_TRY(window_of(m, n, x, kernel, &w));
-    LENS_TRY(im_attr_sizes(m, n, "output_padding", 2, 0, extra));
-    LENS_TRY(im_attr_sizes(m, n, "output_shape", 2, 0, target));
+    LENS_TRY(im_attr_sizes(m, n, "output_padding", w.axes, 0, extra));
+    LENS_TRY(im_attr_sizes(m, n, "output_shape", w.axes, 0, target));
     bool upper = im_attr_is(n, "auto_pad", "SAME_UPPER"),
          lower = im_attr_is(n, "auto_pad", "SAME_LOWER");
-    int size[2] = { x->op.out.h, x->op.out.w };
-    for (int d = 0; d < 2; d++) {
+    bool flat = w.axes == 1;
+    int size[2] = { flat ? x->op.out.w : x->op.out.h, x->op.out.w };
+    for (int d = 0; d < w.axes; d++) {
         int64_t want = target[d];
         if (!want && (upper || lower)) want = (int64_t)size[d] * w.stride[d];
         if (!want) continue;
@@ -126,27 +125,38 @@ lens_status convert_conv_transpose(import *m, const onnx_node *n) {
             total = 0;
         }
         w.pads[d] = (int)(upper ? total / 2 : total - total / 2);
-        w.pads[2 + d] = (int)total - w.pads[d];
+        w.pads[w.axes + d] = (int)total - w.pads[d];
     }
     if (weight->dim[1] * groups > OP_MAX_DIM)
         return REFUSE(m, n, LENS_BAD_FILE, "%lld output channels",
                       (long long)weight->dim[1] * groups);
-    lens_conv_transpose2d_opts o = { .out = (int)weight->dim[1] * groups,
-                                     .kernel = pair(&w, w.kernel),
-                                     .stride = pair(&w, w.stride),
-                                     .dilation = pair(&w, w.dilation),
-                                     .extra = { extra[0], extra[1] },
-                                     .groups = groups,
-                                     .no_bias = !bias };
-    for (int d = 0; d < 2; d++)
+    for (int d = 0; d < w.axes; d++)
         if (extra[d] >= w.stride[d])
             return REFUSE(m, n, LENS_UNSUPPORTED, "output_padding %d with stride %d", extra[d],
                           w.stride[d]);
-    memcpy(o.pads, w.pads, sizeof o.pads);
+    /* A sequence is a picture of one row, and so is its kernel. */
+    value picture = *weight;
+    if (flat) {
+        x = lens_reshape(x, NULL, x->op.out.c, 1, x->op.out.w);
+        picture.rank = 4;
+        picture.dim[2] = 1;
+        picture.dim[3] = weight->dim[2];
+    }
+    lens_conv_transpose2d_opts o = { .out = (int)weight->dim[1] * groups,
+                                     .kernel = { flat ? 1 : w.kernel[0], w.kernel[w.axes - 1] },
+                                     .stride = { flat ? 1 : w.stride[0], w.stride[w.axes - 1] },
+                                     .dilation = { flat ? 1 : w.dilation[0],
+                                                   w.dilation[w.axes - 1] },
+                                     .pads = { flat ? 0 : w.pads[0], w.pads[w.axes - 1],
+                                               flat ? 0 : w.pads[2], w.pads[2 * w.axes - 1] },
+                                     .extra = { flat ? 0 : extra[0], extra[w.axes - 1] },
+                                     .groups = groups,
+                                     .no_bias = !bias };
     y = lens_conv_transpose2d(x, im_name(m, n, weight, buf), o);
-    LENS_TRY(im_give(m, n, y));
-    LENS_TRY(im_fill(m, n, y, 0, weight, false, 1));
-    return bias ? im_fill(m, n, y, 1, bias, false, 1) : LENS_OK;
+    if (!y) return im_refuse(m, n, m->net->error);
+    LENS_TRY(im_fill(m, n, y, 0, &picture, false, 1));
+    if (bias) LENS_TRY(im_fill(m, n, y, 1, bias, false, 1));
+    return im_give(m, n, flat ? lens_reshape1d(y, NULL, y->op.out.c, y->op.out.w) : y);
 }
 
 lens_status convert_pool(import *m, const onnx_node *n) {
@@ -184,72 +194,49 @@ lens_status convert_pool(import *m, const onnx_node *n) {
 lens_status convert_global(import *m, const onnx_node *n) {
     lens_node *x = NULL;
     char buf[NET_MAX_NAME + 1];
-    LENS_TRY(im_node_input(m, n, 0, &x, NULL));
+    LENS_TRY(im_channels_input(m, n, 0, &x));
     if (x->op.out.rank < 3) return REFUSE(m, n, LENS_UNSUPPORTED, "features have no positions");
     const char *name = im_name(m, n, NULL, buf);
-    return im_give(m, n,
-                   !strcmp(n->op, "GlobalMaxPool") ? lens_global_maxpool(x, name)
-                                                   : lens_global_avgpool(x, name));
-}
-
-/* Zeros around the picture wait for the convolution; more channels are a shortcut (option A). */
-lens_status convert_pad(import *m, const onnx_node *n) {
-    lens_node *x = NULL;
-    int64_t pads[FOLD_MAX];
-    int count = 0;
-    float fill_value = im_attr_float(n, "value", 0);
-    char buf[NET_MAX_NAME + 1];
-    const onnx_attr *a = onnx_attribute(n, "pads");
-    LENS_TRY(im_node_input(m, n, 0, &x, NULL));
-    int rank = x->op.out.rank;
-    if (a && a->type == ONNX_INTS && a->count <= FOLD_MAX) {
-        count = a->count;
-        memcpy(pads, a->ints, (size_t)count * sizeof *pads);
-    } else {
-        LENS_TRY(im_ints(m, n, im_input(m, n, 1), pads, &count));
-    }
-    if (im_has_input(n, 2)) LENS_TRY(im_float(m, n, im_input(m, n, 2), &fill_value));
-    if (im_has_input(n, 3)) return REFUSE(m, n, LENS_UNSUPPORTED, "axes");
-    if (count != 2 * rank) return REFUSE(m, n, LENS_BAD_FILE, "%d pads for rank %d", count, rank);
-    if (onnx_attribute(n, "mode") && !im_attr_is(n, "mode", "constant"))
-        return REFUSE(m, n, LENS_UNSUPPORTED, "only mode constant");
-    bool planes = false, channels = pads[1] || pads[rank + 1];
-    for (int i = 0; i < count; i++) {
-        if (pads[i] < 0 || pads[i] > OP_MAX_DIM / 4)
-            return REFUSE(m, n, LENS_UNSUPPORTED, "pads of %lld", (long long)pads[i]);
-        planes |= i % rank >= 2 && pads[i];
-    }
-    value *y = im_output(m, n);
-    if (pads[0] || pads[rank] || (planes && channels) || (rank == 2 && channels))
-        return REFUSE(m, n, LENS_UNSUPPORTED, "only rows and columns, or channels, can be padded");
-    if ((planes || channels) && fill_value != 0)
-        return REFUSE(m, n, LENS_UNSUPPORTED, "padding with %g, only 0", (double)fill_value);
-    if (channels) {
-        int64_t more = pads[1] + pads[rank + 1];
-        if (pads[1] != more / 2)
-            return REFUSE(m, n, LENS_UNSUPPORTED, "%lld channels before and %lld behind",
-                          (long long)pads[1], (long long)pads[rank + 1]);
-        lens_shortcut_opts o = { .out = x->op.out.c + (int)more };
-        return im_give(m, n, lens_shortcut(x, im_name(m, n, NULL, buf), o));
-    }
-    y->node = x;
-    y->padded = planes;
-    for (int d = 2; d < rank; d++) {
-        int side = rank == 3 ? 1 : d - 2;
-        y->pads[side] = (int)pads[d];
-        y->pads[2 + side] = (int)pads[rank + d];
-    }
+    lens_node *y = !strcmp(n->op, "GlobalMaxPool") ? lens_global_maxpool(x, name)
+                                                   : lens_global_avgpool(x, name);
+    LENS_TRY(im_give_like(m, n, y));
+    value *v = im_output(m, n);
+    for (int d = 2; d < v->rank; d++) v->dim[d] = 1;
     return LENS_OK;
 }
 
 /* ---- Layers --------------------------------------------------------------------------------- */
 
+/* Output 1 or 2 of training: what the running mean or variance becomes. */
+static lens_status batch_statistics(import *m, const onnx_node *n, int i) {
+    part x, old;
+    double keep = (double)im_attr_float(n, "momentum", 0.9f);
+    const value *v = im_input(m, n, 0);
+    if (!m->whole || i > 2 || !v || !im_has_input(n, i + 2))
+        return REFUSE(m, n, LENS_UNSUPPORTED, "its output %d", i);
+    LENS_TRY(im_part(m, n, 0, v->rank, &x));
+    LENS_TRY(im_part(m, n, i + 2, 1, &old));
+    unsigned axes = ((1u << x.rank) - 1) & ~2u;
+    part now = part_reduce("mean", x, axes, NULL);
+    if (i == 2) {
+        part centred = part_binary("sub", x, now, NULL);
+        now = part_reduce("mean", part_binary("mul", centred, centred, NULL), axes, NULL);
+    }
+    now = part_unary(part_shaped(now, 1, x.dim + 1), "affine", 1 - keep, 0, NULL);
+    old = part_unary(old, "affine", keep, 0, NULL);
+    return im_give_part(m, n, i, part_binary("add", old, now, NULL));
+}
+
+/* With training_mode, too, it is the layer: the batch's statistics in training, else the running ones. */
 lens_status convert_batchnorm(import *m, const onnx_node *n) {
     lens_node *x = NULL, *y;
     char buf[NET_MAX_NAME + 1], digits[32];
-    LENS_TRY(im_node_input(m, n, 0, &x, NULL));
     float eps = im_attr_float(n, "epsilon", 1e-5f), keep = im_attr_float(n, "momentum", 0.9f);
-    if (im_attr_int(n, "training_mode", 0)) return REFUSE(m, n, LENS_UNSUPPORTED, "training_mode");
+    for (int i = 1; i < n->outputs; i++)
+        if (im_wants(m, n, i)) return batch_statistics(m, n, i);
+    LENS_TRY(im_channels_input(m, n, 0, &x));
+    if (m->model->opset < 7 && !im_attr_int(n, "is_test", 0))
+        return REFUSE(m, n, LENS_UNSUPPORTED, "training before opset 7");
     if (!im_attr_int(n, "spatial", 1)) return REFUSE(m, n, LENS_UNSUPPORTED, "spatial=0");
     if (!(eps > 0)) return REFUSE(m, n, LENS_UNSUPPORTED, "epsilon %g", (double)eps);
     if (n->inputs < 5) return REFUSE(m, n, LENS_BAD_FILE, "%d inputs, expected 5", n->inputs);
@@ -260,7 +247,7 @@ lens_status convert_batchnorm(import *m, const onnx_node *n) {
     if (!(momentum > 0 && momentum <= 1)) momentum = 0;
     y = lens_batchnorm(x, im_name(m, n, im_input(m, n, 1), buf),
                        (lens_batchnorm_opts){ eps, (float)momentum });
-    LENS_TRY(im_give(m, n, y));
+    LENS_TRY(im_give_like(m, n, y));
     for (int i = 0; i < 4; i++) {
         const value *v = im_input(m, n, 1 + i);
         if (!v) return REFUSE(m, n, LENS_BAD_FILE, "input %d is missing", 1 + i);
@@ -270,43 +257,29 @@ lens_status convert_batchnorm(import *m, const onnx_node *n) {
 }
 
 lens_status convert_act(import *m, const onnx_node *n) {
-    lens_node *x = NULL, *y;
     char buf[NET_MAX_NAME + 1];
-    LENS_TRY(im_node_input(m, n, 0, &x, NULL));
+    part x;
+    const value *v = im_input(m, n, 0);
+    LENS_TRY(im_part(m, n, 0, v ? v->rank : 0, &x));
     const char *name = im_name(m, n, NULL, buf);
     float slope = im_attr_float(n, "alpha", 0.01f);
     if (!strcmp(n->op, "Relu") || (!strcmp(n->op, "LeakyRelu") && slope == 0))
-        y = lens_relu(x, name);
+        x.node = lens_relu(x.node, name);
     else if (!strcmp(n->op, "LeakyRelu") && !(slope > 0))
         return REFUSE(m, n, LENS_UNSUPPORTED, "alpha %g", (double)slope);
     else if (!strcmp(n->op, "LeakyRelu"))
-        y = lens_leaky_relu(x, name, slope);
+        x.node = lens_leaky_relu(x.node, name, slope);
     else if (!strcmp(n->op, "Tanh"))
-        y = lens_tanh(x, name);
+        x.node = lens_tanh(x.node, name);
     else
-        y = lens_sigmoid(x, name);
-    return im_give(m, n, y);
-}
-
-/* Before opset 13 everything from the axis on is one row, and the axis is 1 if not given. */
-lens_status convert_softmax(import *m, const onnx_node *n) {
-    lens_node *x = NULL;
-    char buf[NET_MAX_NAME + 1];
-    LENS_TRY(im_node_input(m, n, 0, &x, NULL));
-    shape in = x->op.out;
-    bool rows = m->model->opset < 13;
-    int axis = im_axis(im_attr_int(n, "axis", rows ? 1 : -1), in.rank);
-    if (axis < 0) return REFUSE(m, n, LENS_BAD_FILE, "axis outside rank %d", in.rank);
-    if (axis != 1 || (rows && in.h * in.w != 1))
-        return REFUSE(m, n, LENS_UNSUPPORTED, "only over channels (axis 1), not axis %d of rank %d",
-                      axis, in.rank);
-    return im_give(m, n, lens_softmax(x, im_name(m, n, NULL, buf)));
+        x.node = lens_sigmoid(x.node, name);
+    return im_give_part(m, n, 0, x);
 }
 
 lens_status convert_lrn(import *m, const onnx_node *n) {
     lens_node *x = NULL;
     char buf[NET_MAX_NAME + 1];
-    LENS_TRY(im_node_input(m, n, 0, &x, NULL));
+    LENS_TRY(im_channels_input(m, n, 0, &x));
     int64_t size = im_attr_int(n, "size", 0);
     lens_lrn_opts o = { .n = (int)size,
                         .alpha = im_attr_float(n, "alpha", 1e-4f),
@@ -316,52 +289,47 @@ lens_status convert_lrn(import *m, const onnx_node *n) {
         return REFUSE(m, n, LENS_BAD_FILE, "size is %lld", (long long)size);
     if (size % 2 == 0 || !(o.alpha > 0 && o.beta > 0 && o.k > 0))
         return REFUSE(m, n, LENS_UNSUPPORTED, "an even size, or a number not above 0");
-    return im_give(m, n, lens_lrn(x, im_name(m, n, NULL, buf), o));
+    return im_give_like(m, n, lens_lrn(x, im_name(m, n, NULL, buf), o));
 }
 
-/* Gives the output of `n` the value of its input. */
-lens_status convert_same(import *m, const onnx_node *n) {
-    const value *x = im_input(m, n, 0);
-    value *y = im_output(m, n), old = *y;
-    if (!x) return REFUSE(m, n, LENS_BAD_FILE, "input 0 is missing");
-    *y = *x;
-    y->name = old.name;
-    y->readers = old.readers;
-    y->reader = old.reader;
-    return LENS_OK;
-}
-
-/* Sizes stay whole numbers, and a picture stays float. */
-lens_status convert_cast(import *m, const onnx_node *n) {
+/* The mask of a dropout that does nothing: truths, which are ones here. */
+static lens_status give_mask(import *m, const onnx_node *n) {
+    part x;
     const value *v = im_input(m, n, 0);
-    int64_t to = im_attr_int(n, "to", 0);
-    bool sizes = v && !v->node && (v->ints || !onnx_is_real(v->tensor));
-    if (!v || (sizes ? to != ONNX_I64 && to != ONNX_I32 : to != ONNX_F32))
-        return REFUSE(m, n, LENS_UNSUPPORTED, "to ONNX type %lld", (long long)to);
-    return convert_same(m, n);
+    LENS_TRY(im_part(m, n, 0, v ? v->rank : 0, &x));
+    return im_give_part(m, n, 1, part_unary(x, "affine", 0, 1, NULL));
 }
 
 lens_status convert_dropout(import *m, const onnx_node *n) {
-    lens_node *x = NULL;
     char buf[NET_MAX_NAME + 1];
     float rate = im_attr_float(n, "ratio", 0.5f);
+    bool training = m->model->opset < 7 && !im_attr_int(n, "is_test", 0);
+    part x;
     if (im_has_input(n, 1)) LENS_TRY(im_float(m, n, im_input(m, n, 1), &rate));
     if (im_has_input(n, 2)) {
         int64_t on[FOLD_MAX];
         int count;
         LENS_TRY(im_ints(m, n, im_input(m, n, 2), on, &count));
-        if (count == 1 && on[0]) return REFUSE(m, n, LENS_UNSUPPORTED, "training_mode");
+        training = count == 1 && on[0];
     }
-    for (int i = 1; i < n->outputs; i++) {
-        const value *mask = *n->output[i] ? im_find(m, n->output[i]) : NULL;
-        if (mask && mask->readers) return REFUSE(m, n, LENS_UNSUPPORTED, "its mask is used");
+    bool drops = rate > 0 && rate < 1;
+    if (im_wants(m, n, 1)) {
+        if (training && drops) return REFUSE(m, n, LENS_UNSUPPORTED, "its mask is used");
+        LENS_TRY(give_mask(m, n));
     }
-    if (!(rate > 0 && rate < 1) || im_is_constant(im_input(m, n, 0))) return convert_same(m, n);
-    LENS_TRY(im_node_input(m, n, 0, &x, NULL));
-    return im_give(m, n, lens_dropout(x, im_name(m, n, NULL, buf), rate));
+    if (!im_wants(m, n, 0)) return LENS_OK;
+    const value *v = im_input(m, n, 0);
+    if (!drops || im_is_constant(v)) return im_same(m, n);
+    LENS_TRY(im_part(m, n, 0, v ? v->rank : 0, &x));
+    x.node = lens_dropout(x.node, im_name(m, n, NULL, buf), rate);
+    return im_give_part(m, n, 0, x);
 }
 
 /* ---- Matrices ------------------------------------------------------------------------------- */
+
+static bool is_tensor(const value *v) {
+    return im_is_constant(v) && v->tensor && onnx_is_real(v->tensor);
+}
 
 /* A dense layer: weight in the file (out, in), or (in, out) if `turned`. */
 static lens_status dense(import *m, const onnx_node *n, const value *weight, bool turned,
@@ -369,13 +337,10 @@ static lens_status dense(import *m, const onnx_node *n, const value *weight, boo
     lens_node *x = NULL, *y;
     LENS_TRY(im_node_input(m, n, 0, &x, NULL));
     if (x->op.out.rank != 2)
-        return REFUSE(m, n, LENS_UNSUPPORTED, "its input has rank %d, only (N,F)", x->op.out.rank);
-    if (!im_is_constant(weight) || !weight->tensor)
-        return REFUSE(m, n, LENS_UNSUPPORTED, "its second input must be constant");
-    int64_t out = weight->rank == 2 ? weight->dim[turned ? 1 : 0] : 0;
+        return REFUSE(m, n, LENS_BAD_FILE, "its input has rank %d, only (N,F)", x->op.out.rank);
+    int64_t out = weight->dim[turned ? 1 : 0];
     if (out < 1 || out > OP_MAX_DIM)
-        return REFUSE(m, n, weight->rank == 2 ? LENS_BAD_FILE : LENS_UNSUPPORTED,
-                      "weights of rank %d with %lld outputs", weight->rank, (long long)out);
+        return REFUSE(m, n, LENS_BAD_FILE, "weights with %lld outputs", (long long)out);
     y = lens_dense(x, name, (lens_dense_opts){ .out = (int)out, .no_bias = !bias });
     if (!y) return im_refuse(m, n, m->net->error);
     LENS_TRY(im_fill(m, n, y, 0, weight, turned, scale));
@@ -383,137 +348,73 @@ static lens_status dense(import *m, const onnx_node *n, const value *weight, boo
     return im_give(m, n, y);
 }
 
-lens_status convert_gemm(import *m, const onnx_node *n) {
-    const value *weight = im_input(m, n, 1), *bias = im_input(m, n, 2);
+/* alpha*A'*B' + beta*C for matrices of any kind. */
+static lens_status general_gemm(import *m, const onnx_node *n) {
+    part x[3];
+    double alpha = (double)im_attr_float(n, "alpha", 1), beta = (double)im_attr_float(n, "beta", 1);
+    static const char *const turn[] = { "transA", "transB" };
     char buf[NET_MAX_NAME + 1];
-    if (im_attr_int(n, "transA", 0)) return REFUSE(m, n, LENS_UNSUPPORTED, "transA=1");
-    bool turned = !im_attr_int(n, "transB", 0);
-    if (im_is_constant(bias) && im_is_constant(weight) && weight->rank == 2) {
-        int64_t out = weight->dim[turned ? 1 : 0];
-        if (bias->rank < 1 || bias->dim[bias->rank - 1] != out || im_count(bias) != out)
-            return REFUSE(m, n, LENS_UNSUPPORTED,
-                          "C has not one number for each of the %lld outputs", (long long)out);
+    bool third = im_has_input(n, 2);
+    for (int i = 0; i < 2 + third; i++) LENS_TRY(im_part(m, n, i, 2, &x[i]));
+    for (int i = 0; i < 2; i++) {
+        if (x[i].rank != 2)
+            return REFUSE(m, n, LENS_UNSUPPORTED, "samples would be mixed, or rank %d", x[i].rank);
+        if (!im_attr_int(n, turn[i], 0)) continue;
+        index_map map = map_of(m->ctx, 2, x[i].dim);
+        map.order[0] = 1;
+        map.order[1] = 0;
+        x[i] = part_moved(x[i], &map, NULL);
+        map_free(&map);
     }
+    const char *name = im_name(m, n, NULL, buf);
+    part y = part_matmul(x[0], x[1], alpha == 1 && !third ? name : NULL);
+    if (alpha != 1) y = part_unary(y, "affine", alpha, 0, third ? NULL : name);
+    if (third && beta != 1) x[2] = part_unary(x[2], "affine", beta, 0, NULL);
+    if (third) y = part_binary("add", y, x[2], name);
+    return im_give_part(m, n, 0, y);
+}
+
+/* A matrix of constants from the right makes a dense layer. */
+lens_status convert_gemm(import *m, const onnx_node *n) {
+    const value *x = im_input(m, n, 0), *weight = im_input(m, n, 1), *bias = im_input(m, n, 2);
+    char buf[NET_MAX_NAME + 1];
+    bool turned = !im_attr_int(n, "transB", 0);
+    int64_t out = weight && weight->rank == 2 ? weight->dim[turned ? 1 : 0] : 0;
+    bool row = !im_has_input(n, 2) || (is_tensor(bias) && bias->rank >= 1 &&
+                                       bias->dim[bias->rank - 1] == out && im_count(bias) == out);
+    if (m->whole || im_attr_int(n, "transA", 0) || !x || !x->node || !is_tensor(weight) || !row)
+        return general_gemm(m, n);
     return dense(m, n, weight, turned, im_attr_float(n, "alpha", 1), bias,
                  im_attr_float(n, "beta", 1), im_name(m, n, weight, buf));
 }
 
-/* x W, and if the only reader adds a constant row to it, x W + b. */
+/* x W, and if the only reader adds a constant row to it, x W + b; else a product of any rank. */
 lens_status convert_matmul(import *m, const onnx_node *n) {
-    const value *weight = im_input(m, n, 1), *bias = NULL, *y = im_output(m, n);
+    const value *x = im_input(m, n, 0), *weight = im_input(m, n, 1), *y = im_output(m, n);
+    const value *bias = NULL;
     char buf[NET_MAX_NAME + 1];
+    if (!x || !weight) return REFUSE(m, n, LENS_BAD_FILE, "an input is missing");
+    if (m->whole || x->rank != 2 || !x->node || !is_tensor(weight) || weight->rank != 2) {
+        int rank = x->rank > weight->rank ? x->rank : weight->rank;
+        part a, b;
+        if (!m->whole && ((x->node && x->rank == 2) || (weight->node && weight->rank == 2)))
+            return REFUSE(m, n, LENS_UNSUPPORTED, "samples would be mixed");
+        LENS_TRY(im_part(m, n, 0, rank, &a));
+        LENS_TRY(im_part(m, n, 1, rank, &b));
+        return im_give_part(m, n, 0, part_matmul(a, b, im_name(m, n, NULL, buf)));
+    }
     const onnx_node *add = y->readers == 1 ? &m->model->node[y->reader] : NULL;
     const onnx_node *named = n;
-    if (add && !strcmp(add->op, "Add") && add->inputs == 2 && im_is_constant(weight) &&
-        weight->rank == 2) {
+    if (add && !strcmp(add->op, "Add") && add->inputs == 2) {
         int other = !strcmp(add->input[0], n->output[0]);
         const value *v = im_input(m, add, other);
-        if (im_is_constant(v) && v->tensor && v->rank >= 1 && v->rank <= 2 &&
-            v->dim[v->rank - 1] == weight->dim[1] && im_count(v) == weight->dim[1]) {
+        if (is_tensor(v) && v->rank >= 1 && v->rank <= 2 && v->dim[v->rank - 1] == weight->dim[1] &&
+            im_count(v) == weight->dim[1]) {
             bias = v;
             named = add;
             m->skip[y->reader] = 1;
         }
     }
     LENS_TRY(dense(m, n, weight, true, 1, bias, 1, im_name(m, named, weight, buf)));
-    if (bias) im_output(m, add)->node = y->node;
-    return LENS_OK;
-}
-
-static bool same_out(const lens_node *a, const lens_node *b) {
-    shape x = a->op.out, y = b->op.out;
-    return x.rank == y.rank && x.c == y.c && x.h == y.h && x.w == y.w;
-}
-
-/* Whole numbers, element by element; one number stands for all. */
-lens_status fold_arithmetic(import *m, const onnx_node *n) {
-    int64_t a[FOLD_MAX], b[FOLD_MAX];
-    int na, nb;
-    const value *va = im_input(m, n, 0), *vb = im_input(m, n, 1);
-    LENS_TRY(im_ints(m, n, va, a, &na));
-    LENS_TRY(im_ints(m, n, vb, b, &nb));
-    if (na != nb && na != 1 && nb != 1)
-        return REFUSE(m, n, LENS_BAD_FILE, "%d and %d numbers", na, nb);
-    const value *like = na >= nb ? va : vb;
-    value *y;
-    LENS_TRY(im_new_ints(m, n, &y));
-    int count = na > nb ? na : nb;
-    for (int i = 0; i < count; i++) {
-        int64_t p = a[na == 1 ? 0 : i], q = b[nb == 1 ? 0 : i];
-        /* Sizes are below 2^31; anything larger, and the unknown batch, is no size. */
-        if (p == BATCH || q == BATCH || llabs(p) > INT32_MAX || llabs(q) > INT32_MAX ||
-            (!strcmp(n->op, "Div") && !q))
-            return REFUSE(m, n, LENS_UNSUPPORTED, "arithmetic with the number of samples");
-        y->ints[i] = !strcmp(n->op, "Add")   ? p + q
-                     : !strcmp(n->op, "Sub") ? p - q
-                     : !strcmp(n->op, "Mul") ? p * q
-                                             : p / q;
-    }
-    y->rank = like->rank;
-    memcpy(y->dim, like->dim, sizeof y->dim);
-    return LENS_OK;
-}
-
-/* The constant factor of a product of a node and one number; 0 if it is none. */
-static float factor_of(const import *m, const onnx_node *n, const value **x) {
-    for (int i = 0; i < 2; i++) {
-        const value *v = im_input(m, n, i), *other = im_input(m, n, 1 - i);
-        float factor;
-        if (!im_is_constant(v) || !v->tensor || !onnx_is_real(v->tensor) || v->tensor->count != 1 ||
-            v->rank > 1 || !other || !other->node)
-            continue;
-        onnx_floats(v->tensor, &factor);
-        *x = other;
-        return factor;
-    }
-    return 0;
-}
-
-static bool near(float a, double b) { return fabs((double)a - b) <= 1e-6 * b; }
-
-/* Whole numbers; or the first part of 1.7159*tanh(2x/3). */
-lens_status convert_mul(import *m, const onnx_node *n) {
-    const value *x = NULL;
-    float factor = factor_of(m, n, &x);
-    value *y = im_output(m, n);
-    if (!x) return fold_arithmetic(m, n);
-    if (!near(factor, 2.0 / 3) || x->padded || x->scale != 0)
-        return REFUSE(m, n, LENS_UNSUPPORTED, "only of shapes, and in 1.7159*tanh(2x/3)");
-    y->node = x->node;
-    y->scale = factor;
-    return LENS_OK;
-}
-
-lens_status convert_tanh(import *m, const onnx_node *n) {
-    const value *x = im_input(m, n, 0), *y = im_output(m, n), *seen = NULL;
-    char buf[NET_MAX_NAME + 1];
-    if (!x || x->scale == 0) return convert_act(m, n);
-    const onnx_node *mul = y->readers == 1 ? &m->model->node[y->reader] : NULL;
-    if (!mul || strcmp(mul->op, "Mul") || mul->inputs != 2)
-        return REFUSE(m, n, LENS_UNSUPPORTED, "a factor before it but none behind");
-    /* Its own output has to look like a node while the product is read. */
-    LENS_TRY(im_give(m, n, x->node));
-    if (!near(factor_of(m, mul, &seen), 1.7159))
-        return REFUSE(m, n, LENS_UNSUPPORTED, "factors other than in 1.7159*tanh(2x/3)");
-    m->skip[y->reader] = 1;
-    return im_give(m, mul, lens_scaled_tanh(x->node, im_name(m, mul, NULL, buf)));
-}
-
-lens_status convert_add(import *m, const onnx_node *n) {
-    lens_node *sum = NULL, *x = NULL;
-    char buf[NET_MAX_NAME + 1];
-    if (n->inputs < 1) return REFUSE(m, n, LENS_BAD_FILE, "no inputs");
-    bool constant = true;
-    for (int i = 0; i < n->inputs; i++) constant &= im_is_constant(im_input(m, n, i));
-    if (constant && !strcmp(n->op, "Add")) return fold_arithmetic(m, n);
-    if (n->inputs == 1) return convert_same(m, n);
-    LENS_TRY(im_node_input(m, n, 0, &sum, NULL));
-    for (int i = 1; i < n->inputs; i++) {
-        LENS_TRY(im_node_input(m, n, i, &x, NULL));
-        if (!same_out(sum, x))
-            return REFUSE(m, n, LENS_UNSUPPORTED, "inputs of different shapes (broadcasting)");
-        sum = lens_add(sum, x, i == n->inputs - 1 ? im_name(m, n, NULL, buf) : NULL);
-        if (!sum) break;
-    }
-    return im_give(m, n, sum);
+    return bias ? im_give(m, add, y->node) : LENS_OK;
 }

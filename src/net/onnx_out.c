@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "net/onnx.h"
 #include "op/op_opts.h"
+#include "op/rearrange.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -26,6 +27,7 @@ typedef struct export {
     onnx_tensor *tensor;
     int nodes, tensors;
     block *blocks;
+    bool *alone; /* per node: made of parameters alone */
     bool failed; /* out of memory, or refused: see status */
     lens_status status;
 }
@@ -58,7 +60,11 @@ static const char *suffixed(export *e, const char *name, const char *suffix) {
     return text;
 }
 
-enum { MOST_ATTRS = 8, NODES_EACH = 3, TENSORS_EACH = 4 };
+enum {
+    MOST_ATTRS = 8,
+    NODES_EACH = 2 * REARRANGE_MAX_RANK + 3,
+    TENSORS_EACH = 3 * REARRANGE_MAX_RANK + 2
+};
 
 /* A new node that computes `output`; inputs are added one by one. */
 static onnx_node *begin(export *e, const char *op, const char *output, int inputs) {
@@ -315,8 +321,8 @@ static void add_shape(export *e, onnx_node *n, const lens_node *node, const char
 
 static void export_reshape(export *e, const lens_node *node) {
     shape out = node->op.out;
-    const int64_t to[] = { 0, out.c, out.h, out.w }; /* 0: the batch as it is */
-    add_shape(e, plain(e, node, "Reshape"), node, ".shape", to, 4);
+    const int64_t to[] = { 0, out.c, out.rank == 4 ? out.h : out.w, out.w }; /* 0: the batch */
+    add_shape(e, plain(e, node, "Reshape"), node, ".shape", to, out.rank);
 }
 
 /* Every s-th row and column is a pooling of one cell; then channels of zeros. */
@@ -380,6 +386,266 @@ static void export_softmax(export *e, const lens_node *node) {
     add_int(plain(e, node, "Softmax"), "axis", 1);
 }
 
+/* ---- General operators ---------------------------------------------------------------------- */
+
+/* The value of input i under (N, dim...), by a Reshape unless it has that shape anyway. */
+static const char *reshaped(export *e, const lens_node *node, int i, int rank, const int64_t *dim) {
+    const char *x = node->input[i]->op.name;
+    shape in = node->op.in[i];
+    int64_t now[] = { in.c, in.rank == 4 ? in.h : in.w, in.w };
+    bool same = rank == in.rank - 1;
+    for (int d = 0; same && d < rank; d++) same = now[d] == dim[d];
+    if (same) return x;
+    static const char *const suffix[] = { ".a", ".b" }, *const shapes[] = { ".a_shape",
+                                                                            ".b_shape" };
+    const char *y = suffixed(e, node->op.name, suffix[i]);
+    int64_t to[9] = { 0 }; /* the batch as it is */
+    for (int d = 0; d < rank; d++) to[d + 1] = dim[d];
+    onnx_node *n = begin(e, "Reshape", y, 2);
+    add_input(n, x);
+    add_shape(e, n, node, shapes[i], to, rank + 1);
+    return y;
+}
+
+static const char *as_picture(export *e, const lens_node *node, int i) {
+    shape in = node->op.in[i];
+    return reshaped(e, node, i, 3, (int64_t[]){ in.c, in.h, in.w });
+}
+
+static void add_number(export *e, onnx_node *n, const lens_node *node, const char *suffix,
+                       float value) {
+    float *number = take(e, 1, sizeof *number);
+    if (!number) return;
+    *number = value;
+    const char *name = suffixed(e, node->op.name, suffix);
+    add_tensor(e, name, ONNX_F32, 0, NULL, number);
+    add_input(n, name);
+}
+
+/* Where opset 13 has no operator of its own, those that compute the same. */
+static void export_made_of(export *e, const lens_node *node, const char *first, const char *last,
+                           const char *const *between) {
+    const char *x = node->input[0]->op.name, *inner = suffixed(e, node->op.name, ".inner");
+    const char *middle = suffixed(e, node->op.name, ".middle");
+    onnx_node *n = begin(e, first, inner, 1);
+    add_input(n, x);
+    if (!strcmp(first, "HardSigmoid")) {
+        add_float(n, "alpha", (float)(1.0 / 6));
+        add_float(n, "beta", 0.5f);
+    }
+    if (between) {
+        add_input(begin(e, *between, middle, 1), inner);
+        inner = middle;
+    }
+    n = begin(e, last, node->op.name, 2);
+    add_input(n, x);
+    add_input(n, inner);
+}
+
+static void export_unary(export *e, const lens_node *node) {
+    static const char *const names[][4] = {
+        { "abs", "Abs", "", "" },
+        { "acos", "Acos", "", "" },
+        { "acosh", "Acosh", "", "" },
+        { "asin", "Asin", "", "" },
+        { "asinh", "Asinh", "", "" },
+        { "atan", "Atan", "", "" },
+        { "atanh", "Atanh", "", "" },
+        { "ceil", "Ceil", "", "" },
+        { "celu", "Celu", "alpha", "" },
+        { "cos", "Cos", "", "" },
+        { "cosh", "Cosh", "", "" },
+        { "elu", "Elu", "alpha", "" },
+        { "erf", "Erf", "", "" },
+        { "exp", "Exp", "", "" },
+        { "floor", "Floor", "", "" },
+        { "hard_sigmoid", "HardSigmoid", "alpha", "beta" },
+        { "log", "Log", "", "" },
+        { "neg", "Neg", "", "" },
+        { "reciprocal", "Reciprocal", "", "" },
+        { "round", "Round", "", "" },
+        { "selu", "Selu", "alpha", "gamma" },
+        { "shrink", "Shrink", "lambd", "bias" },
+        { "sign", "Sign", "", "" },
+        { "sin", "Sin", "", "" },
+        { "sinh", "Sinh", "", "" },
+        { "softplus", "Softplus", "", "" },
+        { "softsign", "Softsign", "", "" },
+        { "sqrt", "Sqrt", "", "" },
+        { "tan", "Tan", "", "" },
+        { "thresholded_relu", "ThresholdedRelu", "alpha", "" },
+    };
+    const lens_unary_opts *o = node->op.opts;
+    const char *x = node->input[0]->op.name;
+    onnx_node *n;
+    if (!strcmp(o->fn, "affine")) {
+        const char *scaled = o->beta != 0 ? suffixed(e, node->op.name, ".inner") : node->op.name;
+        n = begin(e, "Mul", scaled, 2);
+        add_input(n, x);
+        add_number(e, n, node, ".alpha", o->alpha);
+        if (o->beta == 0) return;
+        n = begin(e, "Add", node->op.name, 2);
+        add_input(n, scaled);
+        add_number(e, n, node, ".beta", o->beta);
+        return;
+    }
+    if (!strcmp(o->fn, "power") || !strcmp(o->fn, "clip")) {
+        bool clip = !strcmp(o->fn, "clip");
+        n = plain(e, node, clip ? "Clip" : "Pow");
+        add_number(e, n, node, ".alpha", o->alpha);
+        if (clip) add_number(e, n, node, ".beta", o->beta);
+        return;
+    }
+    if (!strcmp(o->fn, "hard_swish")) {
+        export_made_of(e, node, "HardSigmoid", "Mul", NULL);
+        return;
+    }
+    if (!strcmp(o->fn, "mish")) {
+        export_made_of(e, node, "Softplus", "Mul", (const char *const[]){ "Tanh" });
+        return;
+    }
+    for (size_t i = 0; i < LENS_COUNT(names); i++) {
+        if (strcmp(names[i][0], o->fn)) continue;
+        n = plain(e, node, names[i][1]);
+        if (*names[i][2]) add_float(n, names[i][2], o->alpha);
+        if (*names[i][3]) add_float(n, names[i][3], o->beta);
+        return;
+    }
+    refuse(e, node, ": its function has no operator in opset 13");
+}
+
+static void export_binary(export *e, const lens_node *node) {
+    static const char *const names[][2] = {
+        { "add", "Add" }, { "sub", "Sub" }, { "mul", "Mul" }, { "div", "Div" },
+        { "pow", "Pow" }, { "max", "Max" }, { "min", "Min" }, { "prelu", "PRelu" },
+    };
+    const lens_binary_opts *o = node->op.opts;
+    bool picture = node->op.out.rank == 4;
+    for (size_t i = 0; i < LENS_COUNT(names); i++) {
+        if (strcmp(names[i][0], o->fn)) continue;
+        const char *a = picture ? as_picture(e, node, 0) : node->input[0]->op.name;
+        const char *b = picture ? as_picture(e, node, 1) : node->input[1]->op.name;
+        onnx_node *n = begin(e, names[i][1], node->op.name, 2);
+        add_input(n, a);
+        add_input(n, b);
+        return;
+    }
+    refuse(e, node, ": truths are no floats there");
+}
+
+static void export_reduce(export *e, const lens_node *node) {
+    static const char *const names[][2] = {
+        { "sum", "ReduceSum" },
+        { "mean", "ReduceMean" },
+        { "max", "ReduceMax" },
+        { "min", "ReduceMin" },
+        { "prod", "ReduceProd" },
+        { "l1", "ReduceL1" },
+        { "l2", "ReduceL2" },
+        { "log_sum", "ReduceLogSum" },
+        { "log_sum_exp", "ReduceLogSumExp" },
+        { "sum_square", "ReduceSumSquare" },
+    };
+    const lens_reduce_opts *o = node->op.opts;
+    const char *letters = o->axes ? o->axes : "hw";
+    int axes[3], count = 0;
+    bool flat = is_flat(node);
+    if (strchr(letters, 'c')) axes[count++] = 1;
+    if (!flat && node->op.in[0].rank == 4 && strchr(letters, 'h')) axes[count++] = 2;
+    if (node->op.in[0].rank > 2 && strchr(letters, 'w')) axes[count++] = flat ? 2 : 3;
+    for (size_t i = 0; i < LENS_COUNT(names); i++) {
+        if (strcmp(names[i][0], o->fn) || !count) continue;
+        onnx_node *n = plain(e, node, names[i][1]);
+        if (!strcmp(o->fn, "sum")) { /* the first whose axes became an input, in opset 13 */
+            int64_t list[3];
+            for (int k = 0; k < count; k++) list[k] = axes[k];
+            add_shape(e, n, node, ".axes", list, count);
+        } else {
+            add_ints(e, n, "axes", axes, count);
+        }
+        return;
+    }
+    refuse(e, node, count ? ": places are no floats there" : " along axes that are not there");
+}
+
+static const char *numbered(export *e, const lens_node *node, const char *what, int d) {
+    char suffix[32];
+    snprintf(suffix, sizeof suffix, ".%s%d", what, d);
+    return suffixed(e, node->op.name, suffix);
+}
+
+/* One more cell with the value at the end of axis d, for places that are _. */
+static const char *padded(export *e, const lens_node *node, const char *x, int rank, int d) {
+    const char *y = numbered(e, node, "padded", d);
+    onnx_node *n = begin(e, "Pad", y, 3);
+    int64_t pads[2 * (REARRANGE_MAX_RANK + 1)] = { 0 };
+    pads[rank + 1 + d + 1] = 1;
+    add_input(n, x);
+    int64_t *list = take(e, 2 * (size_t)(rank + 1), sizeof *list);
+    if (list) memcpy(list, pads, 2 * (size_t)(rank + 1) * sizeof *list);
+    const char *name = numbered(e, node, "pads", d);
+    add_tensor(e, name, ONNX_I64, 1, (int64_t[]){ 2 * (rank + 1) }, list);
+    add_input(n, name);
+    add_number(e, n, node, numbered(e, node, "value", d) + strlen(node->op.name),
+               ((const lens_rearrange_opts *)node->op.opts)->value);
+    return y;
+}
+
+/* Transpose, then a Gather along each axis that has a list, then the shape of the node. */
+static void export_rearrange(export *e, const lens_node *node) {
+    const lens_rearrange_opts *o = node->op.opts;
+    rearrangement m;
+    rearrange_parse(o->shape, o->order, o->index, &m);
+    const char *x = reshaped(e, node, 0, m.rank, m.in);
+    int perm[REARRANGE_MAX_RANK + 1] = { 0 };
+    for (int d = 0; d < m.rank; d++) perm[d + 1] = m.order[d] + 1;
+    if (o->order) {
+        const char *y = suffixed(e, node->op.name, ".turned");
+        onnx_node *n = begin(e, "Transpose", y, 1);
+        add_input(n, x);
+        add_ints(e, n, "perm", perm, m.rank + 1);
+        x = y;
+    }
+    for (int d = 0; d < m.rank; d++) {
+        int64_t *list = m.index[d] ? take(e, (size_t)m.out[d], sizeof *list) : NULL;
+        if (!list) continue;
+        bool outside = false;
+        rearrange_axis(&m, d, list);
+        for (int64_t i = 0; i < m.out[d]; i++)
+            if (list[i] < 0) {
+                list[i] = m.in[m.order[d]];
+                outside = true;
+            }
+        if (outside) x = padded(e, node, x, m.rank, d);
+        const char *y = numbered(e, node, "axis", d), *name = numbered(e, node, "places", d);
+        onnx_node *n = begin(e, "Gather", y, 2);
+        add_input(n, x);
+        add_int(n, "axis", d + 1);
+        add_tensor(e, name, ONNX_I64, 1, (int64_t[]){ m.out[d] }, list);
+        add_input(n, name);
+        x = y;
+    }
+    shape out = node->op.out;
+    const int64_t to[] = { 0, out.c, out.rank == 4 ? out.h : out.w, out.w };
+    onnx_node *n = begin(e, "Reshape", node->op.name, 2);
+    add_input(n, x);
+    add_shape(e, n, node, ".shape", to, out.rank);
+}
+
+static void export_matmul(export *e, const lens_node *node) { plain(e, node, "MatMul"); }
+
+/* Numbers without samples: (1,C,H,W), which broadcasting repeats. */
+static void export_parameter(export *e, const lens_node *node) {
+    onnx_node *n = begin(e, "Identity", node->op.name, 1);
+    add_param(e, n, node, 0);
+    onnx_tensor *t = &e->tensor[e->tensors - 1];
+    memmove(t->dim + 1, t->dim, 3 * sizeof *t->dim);
+    t->dim[0] = 1;
+    t->rank = 4;
+}
+
+static void export_output(export *e, const lens_node *node) { plain(e, node, "Identity"); }
+
 static const struct {
     const char *kind;
     export_fn *fn;
@@ -410,12 +676,35 @@ static const struct {
     { "batchnorm", export_batchnorm },
     { "lrn", export_lrn },
     { "softmax", export_softmax },
+    { "reshape1d", export_reshape },
+    { "unary", export_unary },
+    { "binary", export_binary },
+    { "reduce", export_reduce },
+    { "rearrange", export_rearrange },
+    { "matmul", export_matmul },
+    { "parameter", export_parameter },
+    { "output", export_output },
 };
 
 /* ---- The graph ------------------------------------------------------------------------------ */
 
+/* What comes of parameters alone has no samples there; joined with others, or as an output, it must. */
+static void check_samples(export *e, const lens_node *node) {
+    bool all = !strcmp(node->op.kind->name, "parameter"), any = false;
+    for (int i = 0; i < node->op.inputs && !all; i++) any |= e->alone[node->input[i]->index];
+    if (!all && node->op.inputs) {
+        all = true;
+        for (int i = 0; i < node->op.inputs; i++) all &= e->alone[node->input[i]->index];
+    }
+    e->alone[node->index] = all;
+    bool joins = !strcmp(node->op.kind->name, "concat") && any && !all;
+    if (joins || (all && (node == e->net->output || net_is_output(node))))
+        refuse(e, node, ": its numbers belong to no sample");
+}
+
 static void export_node(export *e, const lens_node *node) {
     if (!node->op.inputs) return;
+    check_samples(e, node);
     for (size_t i = 0; i < LENS_COUNT(table); i++)
         if (!strcmp(table[i].kind, node->op.kind->name)) {
             table[i].fn(e, node);
@@ -456,13 +745,19 @@ lens_status lens_net_export_onnx(const lens_net *net, const char *path) {
     e.node = take(&e, nodes * NODES_EACH, sizeof *e.node);
     e.tensor = e.node ? take(&e, nodes * TENSORS_EACH, sizeof *e.tensor) : NULL;
     st_pair *meta = e.tensor ? take(&e, (size_t)net->words + 1, sizeof *meta) : NULL;
+    e.alone = take(&e, nodes, sizeof *e.alone);
+    onnx_value *output = take(&e, nodes, sizeof *output);
     for (int i = 0; i < net->nodes && !e.failed; i++)
         if (!net->node[i]->training) export_node(&e, net->node[i]);
     lens_status status = e.status;
     if (!e.failed) {
         for (int i = 0; i < net->words; i++)
             meta[i] = (st_pair){ net->word[i].key, net->word[i].value };
-        onnx_value input = describe(net->input), output = describe(net->output);
+        onnx_value input = describe(net->input);
+        int outputs = 0;
+        for (int i = 0; i < lens_net_outputs(net); i++)
+            if (!lens_net_output_at(net, i)->training)
+                output[outputs++] = describe(lens_net_output_at(net, i));
         onnx_model model = { .ir = IR,
                              .opset = OPSET,
                              .producer = "lenslet",
@@ -474,8 +769,8 @@ lens_status lens_net_export_onnx(const lens_net *net, const char *path) {
                              .tensors = e.tensors,
                              .input = &input,
                              .inputs = 1,
-                             .output = &output,
-                             .outputs = 1,
+                             .output = output,
+                             .outputs = outputs,
                              .meta = meta,
                              .metas = net->words };
         status = onnx_write(ctx, path, &model);

@@ -146,6 +146,15 @@ void rearrange_places(const rearrangement *m, int32_t *at) {
     }
 }
 
+void rearrange_axis(const rearrangement *m, int d, int64_t *list) {
+    const char *text = m->index[d];
+    run r;
+    if (!text)
+        for (int64_t i = 0; i < m->out[d]; i++) *list++ = i;
+    while (text && next_run(&text, &r))
+        for (long i = 0; i < r.count; i++) *list++ = r.first < 0 ? -1 : r.first + i * r.step;
+}
+
 /* ---- The operator --------------------------------------------------------------------------- */
 
 static const char *map_of(const op_node *node, rearrangement *m) {

@@ -23,4 +23,8 @@ const char *rearrange_parse(const char *axes, const char *order, const char *ind
 /* at[i]: where output i lies in the input, or -1 for the value. There are out[0]*...*out[rank-1]. */
 void rearrange_places(const rearrangement *, int32_t *at);
 
+/* list[i]: the place along axis order[d] of the input that axis d of the output takes at i, or -1. There
+ * are out[d]. */
+void rearrange_axis(const rearrangement *, int d, int64_t *list);
+
 #endif

@@ -3,7 +3,7 @@
  *     conformance FOLDER         the folder with node/, simple/, pytorch-converted/, pytorch-operator/
  *
  * A case is a model with inputs and outputs as TensorProto files. Inputs after the first become
- * constants, as weights are. Only what the library calls unsupported is left out, with its reason;
+ * constants, as weights are; each output is a net of its own. Only what the library calls unsupported is left out, with its reason;
  * everything else must agree within |got - want| <= 1e-7 + 1e-3*|want| (the suite's tolerance).
  * Exit status: 0 none failed, 1 some did, 77 no such folder.
  *
@@ -41,14 +41,38 @@ static const onnx_tensor *read_tensor(lens_ctx *ctx, const char *folder, const c
     return onnx_description(*file)->tensor;
 }
 
-static verdict compare(lens_ctx *ctx, lens_net *net, const onnx_tensor *x,
-                       const onnx_tensor *want) {
+/* The shape that a net has for dims of one sample: the last two are H and W, all before them C. */
+static int net_shape(int rank, const int64_t *dim, int64_t to[4]) {
+    int net_rank = rank > 2 ? 4 : rank + 1 + (rank == 0);
+    to[1] = to[2] = to[3] = 1;
+    for (int d = 0; d < rank; d++) {
+        int from_end = rank - 1 - d, last = net_rank - 1;
+        to[from_end < last - 1 ? last - from_end : 1] *= dim[d];
+    }
+    return net_rank;
+}
+
+/* Whether the case is computed as in training, which its model then says. */
+static bool trains(const onnx_model *model) {
+    for (int i = 0; i < model->nodes; i++) {
+        const onnx_attr *a = onnx_attribute(&model->node[i], "training_mode");
+        if (a && a->i) return true;
+    }
+    return false;
+}
+
+static verdict compare(lens_ctx *ctx, lens_net *net, const onnx_tensor *x, const onnx_tensor *want,
+                       bool train) {
     verdict v = say(FAILED, "");
     lens_session *session = NULL;
     lens_node_info in;
     lens_node_info_get(lens_net_input(net), &in);
+    /* Either dim[0] is the batch, or all of x is one sample. */
+    int64_t sample = (int64_t)in.c * in.h * in.w;
+    bool whole = x->count == sample && !(x->rank && x->dim[0] == 1);
+    int batch = sample ? (int)(x->count / sample) : 0;
     lens_tensor given = { .rank = in.rank }, got;
-    const int dims[] = { (int)x->dim[0], in.c, in.rank == 3 ? in.w : in.h, in.w };
+    const int dims[] = { batch, in.c, in.rank == 3 ? in.w : in.h, in.w };
     for (int d = 0; d < in.rank; d++) given.dim[d] = dims[d];
     float *data = ctx_alloc(ctx, (size_t)x->count + 1, sizeof *data);
     float *expected = ctx_alloc(ctx, (size_t)want->count + 1, sizeof *expected);
@@ -59,15 +83,23 @@ static verdict compare(lens_ctx *ctx, lens_net *net, const onnx_tensor *x,
     onnx_floats(x, data);
     onnx_floats(want, expected);
     given.data = data;
-    lens_session_opts opts = { .batch = (int)x->dim[0] };
-    if (lens_session_new(&session, net, ctx, &opts) != LENS_OK ||
-        lens_run(session, &given, &got) != LENS_OK) {
+    lens_session_opts opts = { .batch = batch, .train = train };
+    lens_status status = lens_session_new(&session, net, ctx, &opts);
+    if (status == LENS_OK)
+        status = train ? lens_forward(session, &given, 0, &got) : lens_run(session, &given, &got);
+    if (status != LENS_OK) {
         v = say(FAILED, lens_why(ctx));
         goto done;
     }
-    bool same = got.rank == want->rank;
-    for (int d = 0; same && d < got.rank; d++) same = got.dim[d] == want->dim[d];
-    if (!same) {
+    int64_t as_sample[4] = { 1 }, as_batch[4] = { want->rank ? want->dim[0] : 1 };
+    int ranks[] = { net_shape(want->rank, want->dim, as_sample),
+                    net_shape(want->rank ? want->rank - 1 : 0, want->dim + 1, as_batch) };
+    bool same[] = { got.rank == ranks[0], got.rank == ranks[1] };
+    for (int d = 0; d < got.rank; d++) {
+        same[0] &= got.dim[d] == as_sample[d];
+        same[1] &= got.dim[d] == as_batch[d];
+    }
+    if (!same[0] && (whole || !same[1])) {
         char buf[96];
         snprintf(v.reason, sizeof v.reason, "output has shape %s", lens_tensor_shape(&got, buf));
         goto done;
@@ -86,13 +118,51 @@ done:
     return v;
 }
 
-/* The model with inputs 1.. as initializers; arrays are the caller's to free. */
+/* Output k of the model alone. */
+static verdict run_output(lens_ctx *ctx, const char *folder, const onnx_model *model, int k,
+                          const onnx_tensor *x) {
+    char *bytes;
+    onnx_file *file;
+    lens_net *net = NULL;
+    onnx_model m = *model;
+    m.output += k;
+    m.outputs = 1;
+    verdict v = say(LEFT_OUT, "an output that is no tensor of numbers");
+    const onnx_tensor *want = read_tensor(ctx, folder, "output", k, &bytes, &file);
+    lens_status status = want ? net_from_onnx(ctx, &net, &m, "model") : LENS_UNSUPPORTED;
+    if (status == LENS_OK)
+        v = compare(ctx, net, x, want, trains(model));
+    else if (want)
+        v = say(status == LENS_UNSUPPORTED ? LEFT_OUT : FAILED, lens_why(ctx));
+    lens_net_free(net);
+    onnx_close(file);
+    ctx_free(ctx, bytes);
+    return v;
+}
+
+/* Dropout in training is compared with the numbers that NumPy drew. */
+static bool draws(const onnx_model *model, const onnx_tensor *tensor, int tensors) {
+    for (int i = 0; i < model->nodes; i++) {
+        const onnx_node *n = &model->node[i];
+        bool rate = true, training = false;
+        if (strcmp(n->op, "Dropout")) continue;
+        for (int k = 0; k < tensors; k++) {
+            float value = 0;
+            if (tensor[k].count == 1) onnx_floats(&tensor[k], &value);
+            if (n->inputs > 1 && !strcmp(tensor[k].name, n->input[1])) rate = value != 0;
+            if (n->inputs > 2 && !strcmp(tensor[k].name, n->input[2])) training = value != 0;
+        }
+        if (training && rate) return true;
+    }
+    return false;
+}
+
+/* The model with inputs 1.. as initializers, for each of its outputs. */
 static verdict run_model(lens_ctx *ctx, const char *folder, const onnx_model *model) {
     char *bytes[MOST_INPUTS + 1] = { 0 };
     onnx_file *file[MOST_INPUTS + 1] = { 0 };
-    const onnx_tensor *x = NULL, *want;
-    lens_net *net = NULL;
-    verdict v = say(LEFT_OUT, "no float tensor as input");
+    const onnx_tensor *x = NULL;
+    verdict v = say(LEFT_OUT, "no input that is a tensor of floats");
     onnx_model m = *model;
     onnx_tensor *tensor = ctx_alloc(ctx, (size_t)m.tensors + MOST_INPUTS, sizeof *tensor);
     for (int i = 0; i < m.tensors; i++) tensor[i] = m.tensor[i];
@@ -105,6 +175,10 @@ static verdict run_model(lens_ctx *ctx, const char *folder, const onnx_model *mo
         if (constant) continue;
         const onnx_tensor *t = read_tensor(ctx, folder, "input", fed, &bytes[fed], &file[fed]);
         if (!t) goto done;
+        if (t->type != m.input[i].type) {
+            v = say(LEFT_OUT, "its data have another type than its model says");
+            goto done;
+        }
         if (fed++ == 0) {
             x = t;
             continue;
@@ -112,16 +186,16 @@ static verdict run_model(lens_ctx *ctx, const char *folder, const onnx_model *mo
         tensor[m.tensors] = *t;
         tensor[m.tensors++].name = m.input[i].name;
     }
-    if (!x || x->rank < 1) goto done;
-    want = read_tensor(ctx, folder, "output", 0, &bytes[fed], &file[fed]);
-    if (!want) goto done;
-    lens_status status = net_from_onnx(ctx, &net, &m, "model");
-    if (status == LENS_OK)
-        v = compare(ctx, net, x, want);
-    else
-        v = say(status == LENS_UNSUPPORTED ? LEFT_OUT : FAILED, lens_why(ctx));
+    if (!x) goto done;
+    if (draws(&m, tensor, m.tensors)) {
+        v = say(LEFT_OUT, "Dropout in training: its random numbers are NumPy's");
+        goto done;
+    }
+    for (int k = 0; k < m.outputs; k++) {
+        v = run_output(ctx, folder, &m, k, x);
+        if (v.what != PASSED) break;
+    }
 done:
-    lens_net_free(net);
     for (int i = 0; i <= MOST_INPUTS; i++) {
         onnx_close(file[i]);
         ctx_free(ctx, bytes[i]);
