@@ -44,6 +44,7 @@ extern const zoo_net zoo_mlp[ZOO_MLPS], zoo_course[ZOO_COURSES], zoo_alexnet[ZOO
 
 /* The input of an entry. */
 #define ZOO_IMAGENET .channels = 3, .height = 224, .width = 224, .classes = 1000
+#define ZOO_MNIST    .channels = 1, .height = 28, .width = 28, .classes = 10
 #define ZOO_CIFAR    .channels = 3, .height = 32, .width = 32, .classes = 10
 
 /* The LeNets read 32x32 pictures whose border is empty: a 28x28 digit gets the border as padding of
