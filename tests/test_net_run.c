@@ -9,6 +9,7 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 /* ---- Random nets ---------------------------------------------------------------------------- */
 
@@ -812,11 +813,86 @@ static void too_large_names_the_bytes(void **state) {
     assert_fails(poor, LENS_NOMEM, bytes_text,
                  lens_session_new(&s, net, poor, &(lens_session_opts){ .batch = 1 << 20 }));
     assert_non_null(strstr(lens_why(poor), "net small, inference session of 1048576 samples"));
+    /* The parts, and nothing else, make the whole. */
+    size_t whole, activations, gradients, packed, work;
+    int threads;
+    assert_int_equal(sscanf(strstr(lens_why(poor), "samples: "),
+                            "samples: %zu bytes (activations %zu, gradients of the weights %zu, "
+                            "packed weights %zu, work space of %d threads %zu)",
+                            &whole, &activations, &gradients, &packed, &threads, &work),
+                     6);
+    assert_int_equal(whole, activations + gradients + packed + work);
+    assert_in_range(activations, (size_t)(1 << 20) * 2 * SIDE * SIDE * sizeof(float), whole);
+    assert_int_equal(gradients, 0);
+    assert_int_equal(threads, 1);
     assert_null(s);
     assert_int_equal(ctx_live_bytes(poor), live);
     lens_net_free(net);
     lens_ctx_free(ctx);
+
+    net = lens_net_new(poor, "wide");
+    lens_node *y = lens_dense(lens_input(net, "data", 1, 64, 64), "fc", (lens_dense_opts){ 100 });
+    assert_fails(poor, LENS_NOMEM, "the weights of net wide: ", lens_net_finish(net, y));
+    lens_net_free(net);
     lens_ctx_free(poor);
+}
+
+/* More threads than CPUs, one CPU only, and CPUs that come and go: y of 1000 pictures never differs. */
+static void cpus_come_and_go(void **state) {
+    (void)state;
+    enum { N = 1000, X = 2 * SIDE * SIDE };
+    cpu_set_t before, one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    int cpu = 0;
+    while (!CPU_ISSET(cpu, &before)) cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    float *x = malloc(N * X * sizeof *x), *expected = malloc(N * CLASSES * sizeof *expected);
+    rng r = rng_start(3, RNG_TEST, 4, 0);
+    fill(&r, x, N * X);
+    for (int run = 0; run < 4; run++) { /* one thread; eight; born free, then held; the other way */
+        assert_int_equal(sched_setaffinity(0, sizeof one, run == 3 ? &one : &before), 0);
+        if (run == 3) assert_int_equal(pool_default_threads(), 1);
+        lens_ctx *ctx = test_ctx(run ? 8 : 1);
+        lens_net *net = small_net(ctx);
+        lens_session *s = session(net, ctx, (lens_session_opts){ .batch = N });
+        lens_tensor y, in = picture(x, N);
+        assert_int_equal(sched_setaffinity(0, sizeof one, run == 2 ? &one : &before), 0);
+        assert_ok(ctx, lens_run(s, &in, &y));
+        if (!run) memcpy(expected, y.data, N * CLASSES * sizeof *expected);
+        assert_memory_equal(y.data, expected, N * CLASSES * sizeof *expected);
+        lens_session_free(s);
+        lens_net_free(net);
+        lens_ctx_free(ctx);
+    }
+    sched_setaffinity(0, sizeof before, &before);
+    free(x);
+    free(expected);
+}
+
+/* Every window then is one pixel or padding, every plane one number. */
+static void a_picture_of_one_pixel(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    lens_net *net = lens_net_new(ctx, "pixel");
+    lens_node *x = lens_input(net, "data", 1, 1, 1);
+    x = lens_conv2d(x, "conv", (lens_conv2d_opts){ .out = 1, .kernel = { 3 }, .pad = 1 });
+    x = lens_maxpool(x, "pool", (lens_pool_opts){ .kernel = { 3 }, .stride = { 2 }, .pad = 1 });
+    net = finished(ctx, lens_global_avgpool(x, "mean"));
+    lens_param w, b;
+    assert_ok(ctx, lens_net_param_named(net, "conv.weight", &w));
+    assert_ok(ctx, lens_net_param_named(net, "conv.bias", &b));
+    lens_session *s = session(net, ctx, (lens_session_opts){ .train = true });
+    float pixel = 3, dy = 2;
+    lens_tensor y, grad, in = { &pixel, 4, { 1, 1, 1, 1 } }, back = { &dy, 4, { 1, 1, 1, 1 } };
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_near(y.data[0], fma(w.value.data[4], 3, b.value.data[0]), 1e-6);
+    assert_ok(ctx, lens_backward(s, &back));
+    assert_ok(ctx, lens_grad(s, 0, &grad));
+    for (int k = 0; k < 9; k++) assert_near(grad.data[k], k == 4 ? 6 : 0, 0);
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
 }
 
 /* The output's own memory may carry dy, unless backward still reads the output. */
@@ -1158,10 +1234,13 @@ int main(void) {
         T("a steady-state step allocates nothing", steady_state_allocates_nothing),
         T("[P7] backward without its own forward is refused", backward_needs_its_forward),
         T("shapes that do not fit name both sides", shapes_name_both_sides),
-        T("a session too large names its bytes", too_large_names_the_bytes),
         T("[M6] an auxiliary head costs inference nothing",
           training_outputs_cost_inference_nothing),
         T("several outputs, each with its gradient", outputs_by_number),
+        T("weights and sessions too large name their bytes, part by part",
+          too_large_names_the_bytes),
+        T("1000 pictures: the same bits while CPUs come and go", cpus_come_and_go),
+        T("a picture of one pixel", a_picture_of_one_pixel),
         T("dy may lie in the output, unless backward reads it", dy_in_the_output),
         T("[J16] inference: same input, same output, whatever the batch",
           inference_of_one_is_inference_of_many),

@@ -75,7 +75,6 @@ static lens_node *build_cifar(lens_net *net, const zoo_order *o) {
                    __VA_ARGS__ },                                                                  \
         .build = BUILD,                                                                            \
     }
-#define GREY       .channels = 1, .height = 28, .width = 28
 #define COLOUR     .channels = 3, .height = 28, .width = 28
 #define SGD_HE     .optimizer = "sgd", .init = "he", .rate = 0.1, .batch = 16
 #define SGD_XAVIER .optimizer = "sgd", .init = "xavier", .momentum = 0.9
@@ -83,15 +82,15 @@ static lens_node *build_cifar(lens_net *net, const zoo_order *o) {
 const zoo_net zoo_course[ZOO_COURSES] = {
     COURSE("course-color", "tells six colours, whatever the shape", build_color, COLOUR,
            .classes = 6, SGD_HE),
-    COURSE("course-shape", "tells five shapes in grey", build_shape, GREY, .classes = 5, SGD_HE),
+    COURSE("course-shape", "tells five shapes in grey", build_shape, .channels = 1, .height = 28,
+           .width = 28, .classes = 5, SGD_HE),
     COURSE("course-both", "tells three shapes in three colours: nine classes", build_shape, COLOUR,
            .classes = 9, SGD_HE),
-    COURSE("course-mnist", "two convolutions of 5x5 for handwritten digits", build_mnist, GREY,
-           .classes = 10, SGD_XAVIER, .rate = 0.1, .batch = 128),
+    COURSE("course-mnist", "two convolutions of 5x5 for handwritten digits", build_mnist, ZOO_MNIST,
+           SGD_XAVIER, .rate = 0.1, .batch = 128),
     /* The course's rate, constant 0.01, ends at 0.906; this at 0.918. */
     COURSE("course-fashion", "one convolution of 32 maps and 128 dense units for Fashion-MNIST",
-           build_fashion, GREY, .classes = 10, SGD_XAVIER, .schedule = "cosine", .rate = 0.02,
-           .batch = 32),
+           build_fashion, ZOO_MNIST, SGD_XAVIER, .schedule = "cosine", .rate = 0.02, .batch = 32),
     COURSE("course-cifar", "four convolutions of 3x3 with dropout for CIFAR-10", build_cifar,
            ZOO_CIFAR, .optimizer = "rmsprop", .init = "xavier", .rate = 0.0001, .batch = 32),
 };

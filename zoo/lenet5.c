@@ -31,10 +31,7 @@ const zoo_net zoo_lenet5 = {
                .what = "LeNet-5, modern form: ReLU, max pooling, softmax",
                .paper = "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to "
                         "document recognition. Proc. IEEE 86(11), 1998",
-               .channels = 1,
-               .height = 28,
-               .width = 28,
-               .classes = 10,
+               ZOO_MNIST,
                .optimizer = "sgd",
                .schedule = "onecycle",
                .init = "he",

@@ -599,16 +599,5 @@ size_t pth_count(const pth_file *f) { return f->count; }
 const st_tensor *pth_at(const pth_file *f, size_t index) { return &f->tensor[index]; }
 
 const st_tensor *pth_find(const pth_file *f, const char *name) {
-    size_t low = 0, high = f->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const st_tensor *t = &f->tensor[f->by_name[middle]];
-        int order = strcmp(name, t->name);
-        if (order == 0) return t;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
+    return st_search(f->tensor, f->by_name, f->count, name);
 }

@@ -235,11 +235,12 @@ void st_close(st_file *f) {
 size_t st_count(const st_file *f) { return f->count; }
 const st_tensor *st_at(const st_file *f, size_t index) { return &f->tensor[index]; }
 
-const st_tensor *st_find(const st_file *f, const char *name) {
-    size_t low = 0, high = f->count;
+const st_tensor *st_search(const st_tensor *tensor, const uint32_t *by_name, size_t count,
+                           const char *name) {
+    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const st_tensor *t = &f->tensor[f->by_name[middle]];
+        const st_tensor *t = &tensor[by_name[middle]];
         int order = strcmp(name, t->name);
         if (order == 0) return t;
         if (order < 0)
@@ -248,6 +249,10 @@ const st_tensor *st_find(const st_file *f, const char *name) {
             low = middle + 1;
     }
     return NULL;
+}
+
+const st_tensor *st_find(const st_file *f, const char *name) {
+    return st_search(f->tensor, f->by_name, f->count, name);
 }
 
 size_t st_meta_count(const st_file *f) { return f->pairs; }

@@ -65,6 +65,10 @@ size_t st_count(const st_file *);
 const st_tensor *st_at(const st_file *, size_t index);
 const st_tensor *st_find(const st_file *, const char *name); /* NULL: no such tensor */
 
+/* The same in any list of tensors; by_name: their indices in order of the names. */
+const st_tensor *st_search(const st_tensor *, const uint32_t *by_name, size_t count,
+                           const char *name);
+
 /* "__metadata__": in file order; NULL: no such key. */
 size_t st_meta_count(const st_file *);
 st_pair st_meta_at(const st_file *, size_t index);

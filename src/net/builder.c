@@ -269,76 +269,44 @@ lens_node *lens_input1d(lens_net *net, const char *name, int c, int l) {
     return add_named(net, "input1d", name, &(lens_shape_opts){ c, 1, l }, NULL, 0);
 }
 
-lens_node *lens_conv2d(lens_node *x, const char *name, lens_conv2d_opts opts) {
-    return add_one(x, "conv2d", name, &opts);
-}
+/* An operator of one input whose options the caller gives as they are, or that has none. */
+#define BUILDER(NAME, OPTS)                                                                        \
+    lens_node *lens_##NAME(lens_node *x, const char *name, OPTS opts) {                            \
+        return add_one(x, #NAME, name, &opts);                                                     \
+    }
+#define PLAIN_BUILDER(NAME)                                                                        \
+    lens_node *lens_##NAME(lens_node *x, const char *name) { return add_one(x, #NAME, name, NULL); }
 
-lens_node *lens_conv1d(lens_node *x, const char *name, lens_conv2d_opts opts) {
-    return add_one(x, "conv1d", name, &opts);
-}
-
-lens_node *lens_conv_transpose2d(lens_node *x, const char *name, lens_conv_transpose2d_opts opts) {
-    return add_one(x, "conv_transpose2d", name, &opts);
-}
-
-lens_node *lens_maxpool(lens_node *x, const char *name, lens_pool_opts opts) {
-    return add_one(x, "maxpool", name, &opts);
-}
-
-lens_node *lens_avgpool(lens_node *x, const char *name, lens_pool_opts opts) {
-    return add_one(x, "avgpool", name, &opts);
-}
-
-lens_node *lens_sumpool(lens_node *x, const char *name, lens_pool_opts opts) {
-    return add_one(x, "sumpool", name, &opts);
-}
-
-lens_node *lens_subsample(lens_node *x, const char *name, lens_pool_opts opts) {
-    return add_one(x, "subsample", name, &opts);
-}
-
-lens_node *lens_adaptive_avgpool(lens_node *x, const char *name, lens_adaptive_opts opts) {
-    return add_one(x, "adaptive_avgpool", name, &opts);
-}
-
-lens_node *lens_adaptive_maxpool(lens_node *x, const char *name, lens_adaptive_opts opts) {
-    return add_one(x, "adaptive_maxpool", name, &opts);
-}
-
-lens_node *lens_global_avgpool(lens_node *x, const char *name) {
-    return add_one(x, "global_avgpool", name, NULL);
-}
-
-lens_node *lens_global_maxpool(lens_node *x, const char *name) {
-    return add_one(x, "global_maxpool", name, NULL);
-}
-
-lens_node *lens_relu(lens_node *x, const char *name) { return add_one(x, "relu", name, NULL); }
+BUILDER(conv2d, lens_conv2d_opts)
+BUILDER(conv1d, lens_conv2d_opts)
+BUILDER(conv_transpose2d, lens_conv_transpose2d_opts)
+BUILDER(maxpool, lens_pool_opts)
+BUILDER(avgpool, lens_pool_opts)
+BUILDER(sumpool, lens_pool_opts)
+BUILDER(subsample, lens_pool_opts)
+BUILDER(adaptive_avgpool, lens_adaptive_opts)
+BUILDER(adaptive_maxpool, lens_adaptive_opts)
+BUILDER(dense, lens_dense_opts)
+BUILDER(rbf, lens_rbf_opts)
+BUILDER(shortcut, lens_shortcut_opts)
+BUILDER(batchnorm, lens_batchnorm_opts)
+BUILDER(lrn, lens_lrn_opts)
+BUILDER(output, lens_output_opts)
+BUILDER(unary, lens_unary_opts)
+BUILDER(reduce, lens_reduce_opts)
+BUILDER(rearrange, lens_rearrange_opts)
+BUILDER(parameter, lens_parameter_opts)
+PLAIN_BUILDER(global_avgpool)
+PLAIN_BUILDER(global_maxpool)
+PLAIN_BUILDER(relu)
+PLAIN_BUILDER(tanh)
+PLAIN_BUILDER(scaled_tanh)
+PLAIN_BUILDER(sigmoid)
+PLAIN_BUILDER(flatten)
+PLAIN_BUILDER(softmax)
 
 lens_node *lens_leaky_relu(lens_node *x, const char *name, float slope) {
     return add_one(x, "leaky_relu", name, &(lens_leaky_relu_opts){ slope });
-}
-
-lens_node *lens_tanh(lens_node *x, const char *name) { return add_one(x, "tanh", name, NULL); }
-
-lens_node *lens_scaled_tanh(lens_node *x, const char *name) {
-    return add_one(x, "scaled_tanh", name, NULL);
-}
-
-lens_node *lens_sigmoid(lens_node *x, const char *name) {
-    return add_one(x, "sigmoid", name, NULL);
-}
-
-lens_node *lens_dense(lens_node *x, const char *name, lens_dense_opts opts) {
-    return add_one(x, "dense", name, &opts);
-}
-
-lens_node *lens_rbf(lens_node *x, const char *name, lens_rbf_opts opts) {
-    return add_one(x, "rbf", name, &opts);
-}
-
-lens_node *lens_flatten(lens_node *x, const char *name) {
-    return add_one(x, "flatten", name, NULL);
 }
 
 lens_node *lens_reshape(lens_node *x, const char *name, int c, int h, int w) {
@@ -358,32 +326,8 @@ lens_node *lens_concat(lens_node *const *x, int count, const char *name) {
     return x && count > 0 && x[0] ? add_named(x[0]->net, "concat", name, NULL, x, count) : NULL;
 }
 
-lens_node *lens_shortcut(lens_node *x, const char *name, lens_shortcut_opts opts) {
-    return add_one(x, "shortcut", name, &opts);
-}
-
 lens_node *lens_dropout(lens_node *x, const char *name, float rate) {
     return add_one(x, "dropout", name, &(lens_dropout_opts){ rate });
-}
-
-lens_node *lens_batchnorm(lens_node *x, const char *name, lens_batchnorm_opts opts) {
-    return add_one(x, "batchnorm", name, &opts);
-}
-
-lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts opts) {
-    return add_one(x, "lrn", name, &opts);
-}
-
-lens_node *lens_softmax(lens_node *x, const char *name) {
-    return add_one(x, "softmax", name, NULL);
-}
-
-lens_node *lens_output(lens_node *x, const char *name, lens_output_opts opts) {
-    return add_one(x, "output", name, &opts);
-}
-
-lens_node *lens_unary(lens_node *x, const char *name, lens_unary_opts opts) {
-    return add_one(x, "unary", name, &opts);
 }
 
 lens_node *lens_binary(lens_node *a, lens_node *b, const char *name, lens_binary_opts opts) {
@@ -391,19 +335,7 @@ lens_node *lens_binary(lens_node *a, lens_node *b, const char *name, lens_binary
     return a ? add_named(a->net, "binary", name, &opts, input, 2) : NULL;
 }
 
-lens_node *lens_reduce(lens_node *x, const char *name, lens_reduce_opts opts) {
-    return add_one(x, "reduce", name, &opts);
-}
-
-lens_node *lens_rearrange(lens_node *x, const char *name, lens_rearrange_opts opts) {
-    return add_one(x, "rearrange", name, &opts);
-}
-
 lens_node *lens_matmul(lens_node *a, lens_node *b, const char *name) {
     lens_node *const input[] = { a, b };
     return a ? add_named(a->net, "matmul", name, NULL, input, 2) : NULL;
-}
-
-lens_node *lens_parameter(lens_node *x, const char *name, lens_parameter_opts opts) {
-    return add_one(x, "parameter", name, &opts);
 }

@@ -118,7 +118,9 @@ lens_status net_check(lens_net *net, lens_node *output) {
 lens_status net_allocate(lens_net *net) {
     /* Slack: kernels may read a vector past the last parameter. */
     net->weights = ctx_alloc(net->ctx, net->weight_floats + LENS_SLACK, sizeof *net->weights);
-    if (!net->weights) return net_fail(net, LENS_NOMEM);
+    if (!net->weights)
+        return net_fail(net,
+                        ctx_fail_prefix(net->ctx, LENS_NOMEM, "the weights of net %s", net->name));
     for (int i = 0; i < net->params; i++) {
         const net_param *param = &net->param[i];
         const op_param *op = net_param_op(param);

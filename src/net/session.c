@@ -155,6 +155,24 @@ static lens_status check_opts(const lens_net *net, lens_ctx *ctx, const lens_ses
     return LENS_OK;
 }
 
+static size_t buffer_bytes(const memory_plan *plan, int buffer) {
+    return buffer == PLAN_NONE ? 0 : plan->buffer[buffer].bytes;
+}
+
+/* Says what the arena was for. Activations share memory over time, so only their total is known. */
+static void arena_refused(const lens_session *s) {
+    const memory_plan *plan = &s->plan;
+    size_t gradients = buffer_bytes(plan, plan->gradients), packed = 0;
+    size_t work = buffer_bytes(plan, plan->scratch) + buffer_bytes(plan, plan->thread_scratch);
+    for (int i = 0; i < s->net->nodes; i++) packed += buffer_bytes(plan, plan->node[i].cache);
+    ctx_fail(s->ctx, LENS_NOMEM,
+             "out of memory: net %s, %s session of %d samples: %zu bytes (activations%s %zu, "
+             "gradients of the weights %zu, packed weights %zu, work space of %d threads %zu)",
+             s->net->name, s->opts.train ? "training" : "inference", s->opts.batch, plan->bytes,
+             s->opts.train ? " and their gradients" : "", plan->bytes - gradients - packed - work,
+             gradients, packed, lens_ctx_threads(s->ctx), work);
+}
+
 lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
                              const lens_session_opts *opts) {
     *out = NULL;
@@ -183,8 +201,7 @@ lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
     if (!s->node || !s->pointers || (use.watch && !s->muted)) goto fail;
     s->arena = ctx_alloc(ctx, s->plan.bytes, 1);
     if (!s->arena) {
-        ctx_fail_prefix(ctx, status, "net %s, %s session of %d samples", net->name,
-                        use.train ? "training" : "inference", use.batch);
+        arena_refused(s);
         goto fail;
     }
     s->gradients = buffer_at(s, s->plan.gradients);
