@@ -41,7 +41,8 @@ typedef struct cli {
     int operands;
     char *command; /* the whole line, as it could be typed again */
     bool json, quiet, verbose;
-    bool bar; /* stderr is a terminal that can redraw a line */
+    lens_lang lang; /* of figures; see choose_lang */
+    bool bar;       /* stderr is a terminal that can redraw a line */
     lens_ctx *ctx;
 } cli;
 
@@ -83,6 +84,12 @@ typedef enum doing {
 } doing;
 int fail_status(cli *, lens_status, doing what); /* with the library's message */
 
+/* Sets c->lang from --lang, or LC_ALL, LC_MESSAGES, LANG. A figure in a .png is English, which is told
+ * where another language was wanted. */
+void choose_lang(cli *, const char *path);
+/* A text of figures in c->lang. */
+#define word(c, english) lens_word((c)->lang, english)
+
 /* A line on stderr; silent with -q. */
 void note(const cli *, const char *format, ...) PRINTF(2, 3);
 
@@ -95,6 +102,16 @@ json_t *json_text(const char *);   /* bytes that are not UTF-8 become "?" */
 void speak_for(const cli *);
 void *take(size_t count, size_t size);
 char *say_text(const char *format, ...) PRINTF(1, 2); /* from take; free it */
+
+/* A text that becomes a file whole or not at all: print to the stream, then write, which frees it and
+ * tells the path. */
+typedef struct document {
+    FILE *stream;
+    char *text;
+    size_t size;
+} document;
+document *document_new(void);
+int document_write(cli *, document *, const char *path);
 
 const char *with_commas(int64_t value, char buf[32]);         /* "61,706" */
 const char *as_bytes(double bytes, char buf[32]);             /* "1.4 MiB" */
@@ -121,6 +138,9 @@ typedef struct model {
     int classes;
     char **label;      /* [classes]; "0", "1", ... if the model has no names */
     float *mean, *std; /* [input.c] */
+    int resize; /* the shorter side of a picture before the input is cut from its centre; 0: any
+                          that covers it */
+    lens_interpolation interpolation;
 } model;
 
 /* The endings of files that hold tensors: .safetensors and PyTorch's. */
@@ -139,15 +159,17 @@ int load_weights(cli *, model *, const char *path, const char *init);
 void read_words(model *);
 void close_model(model *);
 
-/* `source` NULL is a mistake of usage. --channels, --size and --skip-bad hold; else a model given
+/* `source` NULL is a mistake of usage. --channels, --size, --resize, --interpolation and --skip-bad hold; else a model given
  * decides how pictures are read. */
 int open_data(cli *, const char *source, lens_data **, const model *);
 lens_split split_of(const cli *);
 const char *split_name(lens_split);
 
-/* A picture file as the model's input (C,H,W), not normalised: converted to grey or colour, resized
- * to cover and cut at the centre. */
+/* A picture file as the model's input (C,H,W), not normalised: converted to grey or colour, resized as
+ * --resize says and cut at the centre. */
 int read_picture(cli *, const model *, const char *path, float *chw);
+/* The same with the margin that --crops views are cut from: (1,C,H,W) from take. */
+int read_whole(cli *, const model *, const char *path, lens_tensor *whole);
 /* chw = (chw - mean) / std, for n pictures. */
 void normalise(const model *, float *chw, int n);
 /* Probabilities of one row of outputs: softmax, unless the net ends with one. */

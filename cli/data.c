@@ -123,6 +123,8 @@ typedef struct choice {
     float *chw;
     size_t *index;
     int *label;
+    int *other; /* of mixed pictures: the other class, and how much `label` counts (1: unmixed) */
+    float *share;
 } choice;
 
 static int choose(cli *c, lens_data *data, choice *s) {
@@ -134,8 +136,11 @@ static int choose(cli *c, lens_data *data, choice *s) {
     s->chw = take(s->count * s->floats, sizeof *s->chw);
     s->index = take(s->count, sizeof *s->index);
     s->label = take(s->count, sizeof *s->label);
+    s->other = take(s->count, sizeof *s->other);
+    s->share = take(s->count, sizeof *s->share);
     for (size_t i = 0; i < s->count; i++) {
         s->index[i] = spread(i, s->count, all);
+        s->share[i] = 1;
         lens_status status =
             lens_data_get(data, s->split, s->index[i], s->chw + i * s->floats, &s->label[i]);
         if (status != LENS_OK) return fail_status(c, status, READING);
@@ -143,30 +148,67 @@ static int choose(cli *c, lens_data *data, choice *s) {
     return EXIT_DONE;
 }
 
+/* Instead of pictures of their own, what `augment` makes of the first of each line in the epochs from 1 on. */
+enum { LINE = 6 }; /* what fits with any labels */
+static int vary(cli *c, lens_data *data, const char *augment, choice *s) {
+    const lens_loader_opts opts = { .augment = augment, .seed = (uint64_t)whole_of(c, "seed", 0) };
+    lens_loader *loader;
+    lens_batch batch;
+    lens_status status = lens_loader_new(c->ctx, &loader, data, s->split, 1, &opts);
+    if (status != LENS_OK) return fail_status(c, status, NAMING);
+    for (size_t i = 0; i < s->count && status == LENS_OK; i++) {
+        size_t first = i - i % LINE;
+        if (i == first) continue;
+        s->index[i] = s->index[first];
+        s->label[i] = s->label[first];
+        status = lens_loader_epoch(loader, (uint32_t)(i - first), s->index[first]);
+        if (status == LENS_OK) status = lens_loader_next(loader, &batch);
+        if (status != LENS_OK || batch.n == 0) continue;
+        memcpy(s->chw + i * s->floats, batch.images.data, s->floats * sizeof *s->chw);
+        if (!batch.mix) continue;
+        s->other[i] = batch.mix->other[0];
+        s->share[i] = batch.mix->share[0];
+    }
+    lens_loader_free(loader);
+    return status == LENS_OK ? EXIT_DONE : fail_status(c, status, READING);
+}
+
 static void free_choice(choice *s) {
+    free(s->other);
+    free(s->share);
     free(s->chw);
     free(s->index);
     free(s->label);
 }
 
 static int draw_sheet(cli *c, const choice *s, const char *path) {
+    const char *augment = text_of(c, "augment", NULL);
     lens_figure_picture *picture = take(s->count, sizeof *picture);
-    const char **label = take(s->count, sizeof *label);
+    char **label = take(s->count, sizeof *label);
     for (size_t i = 0; i < s->count; i++) {
+        const char *own = s->info->class_name[s->label[i]];
         picture[i] = (lens_figure_picture){ .data = s->chw + i * s->floats,
                                             .c = s->info->channels,
                                             .h = s->info->height,
                                             .w = s->info->width };
-        label[i] = s->info->class_name[s->label[i]];
+        label[i] = s->share[i] < 1
+                       ? say_text("%.0f %% %s, %.0f %% %s", 100 * (double)s->share[i], own,
+                                  100 - 100 * (double)s->share[i], s->info->class_name[s->other[i]])
+                       : say_text("%s", own);
     }
-    char *title = say_text("%s, %zu of %zu pictures to %s", s->info->name, s->count,
-                           s->info->count[s->split], split_name(s->split));
-    const lens_figure_opts opts = { .title = title, .caption = c->command };
+    char *title = augment ? say_text("%s, augmented by %s", s->info->name, augment)
+                          : say_text("%s, %zu of %zu pictures to %s", s->info->name, s->count,
+                                     s->info->count[s->split], split_name(s->split));
+    const lens_figure_opts opts = { .title = title,
+                                    .caption = c->command,
+                                    .columns = augment ? LINE : 0 };
     lens_figure *figure = NULL;
-    lens_status status = lens_figure_sheet(c->ctx, &figure, picture, label, s->count, &opts);
+    lens_status status =
+        lens_figure_sheet(c->ctx, &figure, picture, (const char *const *)label, s->count, &opts);
     if (status == LENS_OK) status = lens_figure_write(figure, path);
     lens_figure_free(figure);
     free(title);
+    for (size_t i = 0; i < s->count; i++) free(label[i]);
     free(label);
     free(picture);
     if (status != LENS_OK) return fail_status(c, status, WORKING);
@@ -224,8 +266,10 @@ static int show_pictures(cli *c, lens_data *data) {
     const char *out = text_of(c, "out", NULL);
     bool sheet = !strcmp(c->topic, "sheet");
     if (!out) return fail(c, EXIT_USAGE, "where to? -o %s", sheet ? "FILE.svg or FILE.png" : "DIR");
+    const char *augment = text_of(c, "augment", NULL);
     choice s;
     int status = choose(c, data, &s);
+    if (status == EXIT_DONE && augment && sheet) status = vary(c, data, augment, &s);
     if (status == EXIT_DONE) status = sheet ? draw_sheet(c, &s, out) : export_pictures(c, &s, out);
     free_choice(&s);
     return status;

@@ -95,8 +95,9 @@ int run_eval(cli *c) {
         lens_eval_result result;
         confusion = take(classes * classes, sizeof *confusion);
         compare_names(c, &m, info);
-        lens_status done = lens_eval(m.net, data, split_of(c), (int)whole_of(c, "batch", 256),
-                                     &result, confusion, NULL);
+        lens_status done =
+            lens_eval_crops(m.net, data, split_of(c), (int)whole_of(c, "batch", 256),
+                            atoi(text_of(c, "crops", "1")), &result, confusion, NULL);
         status = done == LENS_OK ? report(c, &m, info, &result, confusion)
                                  : fail_status(c, done, WORKING);
     }

@@ -113,11 +113,11 @@ static void stats_row(table *t, const char *name, double gain, const stats *s) {
     for (int i = 0; i < 9; i++) free(text[i]);
 }
 
-static char *stats_note(const stats *s) {
+static char *stats_note(const cli *c, const stats *s) {
     char *min = say_number(s->min), *max = say_number(s->max), *sum = say_number(s->sum),
          *squares = say_number(s->squares);
-    char *text = say_text("min %s, max %s, sum %s\nsum of squares %s, %lld not 0", min, max, sum,
-                          squares, s->nonzero);
+    char *text = say_text(word(c, "min %s, max %s, sum %s\nsum of squares %s, %lld not 0"), min,
+                          max, sum, squares, s->nonzero);
     free(min), free(max), free(sum), free(squares);
     return text;
 }
@@ -166,7 +166,7 @@ static int draw_all(cli *c, const numbers *p, const char *out) {
         json_object_set_new(one, "gain", json_number(gain));
         json_array_append_new(kernels, one);
         tile[done] = (lens_figure_tile){ .name = entry[done].name,
-                                         .note = stats_note(&s),
+                                         .note = stats_note(c, &s),
                                          .picture = { y, 1, h, w, 0, p->white },
                                          .map = gain < 0.5 };
     }
@@ -176,10 +176,12 @@ static int draw_all(cli *c, const numbers *p, const char *out) {
         table_free(t);
     } else {
         lens_figure *figure = NULL;
-        char *title = say_text("Nine kernels on %s", c->operand[0]);
+        char *title = say_text(word(c, "Nine kernels on %s"), c->operand[0]);
         const lens_figure_opts look = { .title = title,
-                                        .subtitle = "grey: brightness, cut off at black and white; "
-                                                    "blue and orange: below and above 0",
+                                        .subtitle =
+                                            word(c, "grey: brightness, cut off at black and white; "
+                                                    "blue and orange: below and above 0"),
+                                        .lang = c->lang,
                                         .caption = c->command };
         status = lens_figure_tiles(c->ctx, &figure, tile, COURSE, 3, &look);
         result = write_figure(c, status, figure, out);
@@ -309,6 +311,7 @@ int run_filter(cli *c) {
         return fail(c, EXIT_USAGE,
                     all ? "--all and --kernel exclude each other"
                         : "which kernel? --kernel NAME, or --all for the nine");
+    if (all) choose_lang(c, out);
     numbers p;
     int result = open_numbers(c, &p, c->operand[0], all ? 1 : 0);
     if (result) return result;

@@ -75,6 +75,22 @@ static json_t *memory_json(size_t bytes) {
     return bytes ? json_integer((json_int_t)bytes) : json_null();
 }
 
+/* What the layers that serve training alone add to the net's totals. */
+typedef struct extra {
+    int64_t parameters, macs;
+} extra;
+
+static extra extra_of(const lens_net *net) {
+    extra sum = { 0 };
+    for (int i = 0; i < lens_net_nodes(net); i++) {
+        lens_node_info info;
+        lens_node_info_get(lens_net_node(net, i), &info);
+        sum.parameters += info.training ? info.parameters : 0;
+        sum.macs += info.training ? info.macs : 0;
+    }
+    return sum;
+}
+
 static void print_layers(const lens_net *net) {
     table *t = table_new(
         "llrrrr", (const char *[]){ "layer", "what", "output", "parameters", "MACs", "field" });
@@ -92,6 +108,11 @@ static void print_layers(const lens_net *net) {
     table_row(t,
               (const char *[]){ "total", "", "", with_commas(lens_net_parameters(net), parameters),
                                 with_commas(lens_net_macs(net), macs), "" });
+    extra more = extra_of(net);
+    if (more.parameters)
+        table_row(t, (const char *[]){ "for training alone", "", "",
+                                       with_commas(more.parameters, parameters),
+                                       with_commas(more.macs, macs), "" });
     table_print(t);
 }
 
@@ -110,6 +131,7 @@ static int print_text(cli *c, const model *m) {
 
 static int describe(cli *c, const model *m) {
     size_t run_bytes, train_bytes;
+    extra more = extra_of(m->net);
     int status = session_bytes(c, m, false, &run_bytes);
     if (status == EXIT_DONE) status = session_bytes(c, m, true, &train_bytes);
     if (status) return status;
@@ -125,13 +147,15 @@ static int describe(cli *c, const model *m) {
     json_t *layers = json_array();
     for (int i = 0; i < lens_net_nodes(m->net); i++)
         json_array_append_new(layers, layer_json(lens_net_node(m->net, i)));
-    return emit(c,
-                json_pack("{s:o,s:I,s:I,s:[iii],s:i,s:o,s:o,s:o}", "net",
-                          json_text(lens_net_name(m->net)), "parameters",
-                          (json_int_t)lens_net_parameters(m->net), "macs",
-                          (json_int_t)lens_net_macs(m->net), "input", m->input.c, m->input.h,
-                          m->input.w, "classes", m->classes, "arena_bytes", memory_json(run_bytes),
-                          "train_arena_bytes", memory_json(train_bytes), "layers", layers));
+    return emit(c, json_pack("{s:o,s:I,s:I,s:I,s:I,s:[iii],s:i,s:o,s:o,s:o}", "net",
+                             json_text(lens_net_name(m->net)), "parameters",
+                             (json_int_t)lens_net_parameters(m->net), "macs",
+                             (json_int_t)lens_net_macs(m->net), "train_parameters",
+                             (json_int_t)(lens_net_parameters(m->net) + more.parameters),
+                             "train_macs", (json_int_t)(lens_net_macs(m->net) + more.macs), "input",
+                             m->input.c, m->input.h, m->input.w, "classes", m->classes,
+                             "arena_bytes", memory_json(run_bytes), "train_arena_bytes",
+                             memory_json(train_bytes), "layers", layers));
 }
 
 int open_argument(cli *c, model *m, const char *what) {

@@ -86,13 +86,15 @@ static int draw_kernel(cli *c, const lens_kernel *k, const char *name, const cha
             response[i * SIDE + j] = (float)hypot(re, im);
         }
     const lens_figure_tile tile[] = {
-        { .name = "kernel", .picture = { cells, 1, k->h, k->w, 0, 0 }, .map = true },
-        { .name = "what it lets through",
-          .note = "|H|; 0 in the middle, a half wave a pixel at the edges",
+        { .name = word(c, "kernel"), .picture = { cells, 1, k->h, k->w, 0, 0 }, .map = true },
+        { .name = word(c, "what it lets through"),
+          .note = word(c, "|H|; 0 in the middle, a half wave a pixel at the edges"),
           .picture = { response, 1, SIDE, SIDE, 0, 0 },
           .map = true },
     };
-    const lens_figure_opts look = { .title = name, .caption = c->command, .width = 620 };
+    const lens_figure_opts look = {
+        .title = name, .caption = c->command, .width = 620, .lang = c->lang
+    };
     lens_figure *figure = NULL;
     lens_status status = lens_figure_tiles(c->ctx, &figure, tile, 2, 2, &look);
     free(cells);
@@ -211,21 +213,17 @@ static int fit(cli *c, lesson *l) {
 
 /* One line a step: step, loss, weights. */
 static int write_losses(cli *c, const lesson *l, const char *path) {
-    FILE *file = fopen(path, "w");
-    if (!file) return fail(c, EXIT_FAILED, "%s: cannot be written", path);
-    fprintf(file, "step,loss");
-    for (int i = 0; i < l->n; i++) fprintf(file, ",w%d_%d", i / l->target.w, i % l->target.w);
-    fputc('\n', file);
+    document *d = document_new();
+    fprintf(d->stream, "step,loss");
+    for (int i = 0; i < l->n; i++) fprintf(d->stream, ",w%d_%d", i / l->target.w, i % l->target.w);
+    fputc('\n', d->stream);
     for (int s = 0; s < l->steps; s++) {
-        fprintf(file, "%d,%.10g", s, l->loss[s]);
+        fprintf(d->stream, "%d,%.10g", s, l->loss[s]);
         for (int i = 0; i < l->n; i++)
-            fprintf(file, ",%.9g", l->film[(size_t)s * (size_t)l->n + (size_t)i]);
-        fputc('\n', file);
+            fprintf(d->stream, ",%.9g", l->film[(size_t)s * (size_t)l->n + (size_t)i]);
+        fputc('\n', d->stream);
     }
-    bool bad = ferror(file) != 0;
-    if (fclose(file) != 0 || bad) return fail(c, EXIT_FAILED, "%s: cannot be written", path);
-    note(c, "%s", path);
-    return EXIT_DONE;
+    return document_write(c, d, path);
 }
 
 /* The largest differences of the weights and of the pictures. */
@@ -245,19 +243,20 @@ static int draw_lesson(cli *c, const lesson *l, const double *z, const char *pat
     for (size_t i = 0; i < m; i++) error[i] = z[i] - l->y[i];
     float *map[4] = { floats_of(l->x, n), floats_of(l->y, m), floats_of(z, m),
                       floats_of(error, m) };
-    char *difference = say_text("largest %.2g", largest(error, m)), *name[STRIP], *loss[STRIP];
+    char *difference = say_text(word(c, "largest %.2g"), largest(error, m)), *name[STRIP],
+         *loss[STRIP];
     float *film[STRIP];
     lens_figure_tile tile[4 + STRIP] = {
-        { .name = "picture", .picture = { map[0], 1, l->p.h, l->p.w, 0, 1 } },
-        { .name = "target",
+        { .name = word(c, "picture"), .picture = { map[0], 1, l->p.h, l->p.w, 0, 1 } },
+        { .name = word(c, "target"),
           .picture = { map[1], 1, l->oh, l->ow, 0, 0 },
           .map = true,
           .limit = limit },
-        { .name = "learned",
+        { .name = word(c, "learned"),
           .picture = { map[2], 1, l->oh, l->ow, 0, 0 },
           .map = true,
           .limit = limit },
-        { .name = "difference",
+        { .name = word(c, "difference"),
           .note = difference,
           .picture = { map[3], 1, l->oh, l->ow, 0, 0 },
           .map = true },
@@ -266,8 +265,9 @@ static int draw_lesson(cli *c, const lesson *l, const double *z, const char *pat
     for (int i = 0; i < STRIP; i++) {
         /* Evenly in the logarithm of the step: most happens at the start. */
         int step = i == STRIP - 1 ? last : (int)lround(pow(last + 1, (i + 1) / (double)STRIP)) - 1;
-        name[i] = say_text(i == STRIP - 1 ? "kernel, step %d (end)" : "kernel, step %d", step);
-        loss[i] = say_text("loss %.3g", l->loss[step]);
+        name[i] =
+            say_text(word(c, i == STRIP - 1 ? "kernel, step %d (end)" : "kernel, step %d"), step);
+        loss[i] = say_text(word(c, "loss %.3g"), l->loss[step]);
         film[i] = floats_of(l->film + (size_t)step * (size_t)l->n, (size_t)l->n);
         tile[4 + i] = (lens_figure_tile){ .name = name[i],
                                           .note = loss[i],
@@ -276,9 +276,11 @@ static int draw_lesson(cli *c, const lesson *l, const double *z, const char *pat
                                           .limit = weights };
     }
     char *title =
-        say_text("%s learned from %s in %d steps", text_of(c, "target", "horizontal-edge"),
+        say_text(word(c, "%s learned from %s in %d steps"), text_of(c, "target", "horizontal-edge"),
                  text_of(c, "image", "s80"), l->fit.steps);
-    const lens_figure_opts look = { .title = title, .caption = c->command, .width = 860 };
+    const lens_figure_opts look = {
+        .title = title, .caption = c->command, .width = 860, .lang = c->lang
+    };
     lens_figure *figure = NULL;
     lens_status status = lens_figure_tiles(c->ctx, &figure, tile, 4 + STRIP, 4, &look);
     int result = write_figure(c, status, figure, path);
@@ -294,11 +296,13 @@ static int draw_losses(cli *c, const lesson *l, const char *path) {
     double *step = take((size_t)l->steps, sizeof *step), *log = take((size_t)l->steps, sizeof *log);
     for (int i = 0; i < l->steps; i++)
         step[i] = i, log[i] = l->loss[i] > 0 ? log10(l->loss[i]) : NAN;
-    const lens_figure_series line = { "loss", step, log, (size_t)l->steps };
-    const lens_figure_panel panel = { "log10 of the loss", &line, 1, LENS_BEST_NONE };
-    const lens_figure_opts look = { .title = "Learning a kernel", .caption = c->command };
+    const lens_figure_series line = { word(c, "loss"), step, log, (size_t)l->steps };
+    const lens_figure_panel panel = { word(c, "log10 of the loss"), &line, 1, LENS_BEST_NONE };
+    const lens_figure_opts look = { .title = word(c, "Learning a kernel"),
+                                    .caption = c->command,
+                                    .lang = c->lang };
     lens_figure *figure = NULL;
-    lens_status status = lens_figure_curves(c->ctx, &figure, &panel, 1, "step", &look);
+    lens_status status = lens_figure_curves(c->ctx, &figure, &panel, 1, word(c, "step"), &look);
     free(step);
     free(log);
     return write_figure(c, status, figure, path);
@@ -376,29 +380,34 @@ static int draw_match(cli *c, const numbers *p, const numbers *t, const double *
         memcpy(best + (size_t)i * (size_t)t->w,
                p->data + (size_t)(m->row + i) * (size_t)p->w + m->column,
                (size_t)t->w * sizeof *best);
-    char *where = say_text("row %d, column %d", m->row, m->column);
-    char *score = say_text("%s at the best place %.6g", method, m->score);
-    char *title = say_text("%s in %s: %s", c->operand[1], c->operand[0], verdicts[m->verdict]);
+    char *where = say_text(word(c, "row %d, column %d"), m->row, m->column);
+    char *score = say_text(word(c, "%s at the best place %.6g"), method, m->score);
+    char *title = say_text(word(c, "%s in %s: %s"), c->operand[1], c->operand[0],
+                           word(c, verdicts[m->verdict]));
+    const lens_figure_mark window = { LENS_MARK_FRAME, m->row, m->column, t->h, t->w },
+                           place = { LENS_MARK_FRAME, m->row, m->column, 1, 1 };
     const lens_figure_tile tile[] = {
-        { .name = "picture",
+        { .name = word(c, "picture"),
           .note = where,
           .picture = { p->data, 1, p->h, p->w, 0, p->white },
-          .row = m->row,
-          .column = m->column,
-          .h = t->h,
-          .w = t->w },
-        { .name = "score of the window that starts here",
+          .marks = &window,
+          .mark_count = 1 },
+        { .name = word(c, "score of the window that starts here"),
           .note = score,
           .picture = { heat, 1, oh, ow, 0, 0 },
           .map = true,
-          .row = m->row,
-          .column = m->column,
-          .h = 1,
-          .w = 1 },
-        { .name = "template", .picture = { t->data, 1, t->h, t->w, 0, t->white }, .side = 160 },
-        { .name = "best window", .picture = { best, 1, t->h, t->w, 0, p->white }, .side = 160 },
+          .marks = &place,
+          .mark_count = 1 },
+        { .name = word(c, "template"),
+          .picture = { t->data, 1, t->h, t->w, 0, t->white },
+          .side = 160 },
+        { .name = word(c, "best window"),
+          .picture = { best, 1, t->h, t->w, 0, p->white },
+          .side = 160 },
     };
-    const lens_figure_opts look = { .title = title, .caption = c->command, .width = 860 };
+    const lens_figure_opts look = {
+        .title = title, .caption = c->command, .width = 860, .lang = c->lang
+    };
     lens_figure *figure = NULL;
     lens_status status = lens_figure_tiles(c->ctx, &figure, tile, 4, 2, &look);
     free(best);
@@ -477,6 +486,9 @@ static int match(cli *c) {
 }
 
 int run_kernel(cli *c) {
+    const char *out = text_of(c, "out", NULL);
+    bool folder = !strcmp(c->topic, "learn"); /* of PNG figures */
+    if (out) choose_lang(c, folder ? "learned.png" : out);
     if (!strcmp(c->topic, "list")) return list_kernels(c);
     if (!strcmp(c->topic, "show")) return show_kernel(c);
     return strcmp(c->topic, "learn") ? match(c) : learn(c);

@@ -87,6 +87,12 @@ void read_words(model *m) {
     m->mean = take((size_t)m->input.c, sizeof *m->mean);
     m->std = take((size_t)m->input.c, sizeof *m->std);
     for (int i = 0; i < m->input.c; i++) m->std[i] = 1;
+    const char *resize = lens_net_meta(m->net, "resize");
+    const char *interpolation = lens_net_meta(m->net, "interpolation");
+    float shorter = 0;
+    m->resize = read_numbers(resize, &shorter, 1) && shorter < 65536 ? (int)shorter : 0;
+    m->interpolation =
+        interpolation && !strcmp(interpolation, "bicubic") ? LENS_BICUBIC : LENS_BILINEAR;
     read_numbers(lens_net_meta(m->net, "mean"), m->mean, m->input.c);
     read_numbers(lens_net_meta(m->net, "std"), m->std, m->input.c);
 }
@@ -129,7 +135,7 @@ int load_weights(cli *c, model *m, const char *path, const char *init) {
     char *left_out = NULL;
     lens_status status = LENS_OK;
     if (!init && m->recipe) init = m->recipe->init;
-    if (!m->trained && (opts.partial || opts.replace_head)) {
+    if (!m->trained && (opts.partial || opts.replace_head || find_option(c->verb, "init", 0))) {
         status = lens_init(m->net, init, (uint64_t)whole_of(c, "seed", 0));
         if (status != LENS_OK) return fail_status(c, status, NAMING);
     }
@@ -180,6 +186,21 @@ void close_model(model *m) {
     *m = (model){ 0 };
 }
 
+/* --resize; else as the model's pictures were; else, for --crops, in the proportion of 256 to 224. */
+static int margin_of(const cli *c, const model *m) {
+    if (allows(c, "resize")) return (int)whole_of(c, "resize", 0);
+    if (!m) return 0;
+    int shorter = m->input.h < m->input.w ? m->input.h : m->input.w;
+    bool views = allows(c, "crops") && strcmp(text_of(c, "crops", "1"), "1");
+    return m->resize || !views ? m->resize : (shorter * 256 + 112) / 224;
+}
+
+static lens_interpolation interpolation_of(const cli *c, const model *m) {
+    if (allows(c, "interpolation"))
+        return strcmp(text_of(c, "interpolation", ""), "bicubic") ? LENS_BILINEAR : LENS_BICUBIC;
+    return m ? m->interpolation : LENS_BILINEAR;
+}
+
 int open_data(cli *c, const char *source, lens_data **data, const model *m) {
     *data = NULL;
     if (!source)
@@ -187,6 +208,8 @@ int open_data(cli *c, const char *source, lens_data **data, const model *m) {
                     "which data? --data SRC: a known name or a path (lenslet data "
                     "list shows the names)");
     lens_data_opts opts = { .skip_bad = has(c, "skip-bad"),
+                            .resize = margin_of(c, m),
+                            .interpolation = interpolation_of(c, m),
                             .seed = (uint64_t)whole_of(c, "seed", 0) };
     if (m) {
         opts.channels = m->input.c == 1 || m->input.c == 3 ? m->input.c : 0;
@@ -213,19 +236,40 @@ lens_split split_of(const cli *c) {
 
 const char *split_name(lens_split split) { return split == LENS_TRAIN ? "train" : "test"; }
 
-int read_picture(cli *c, const model *m, const char *path, float *chw) {
+int read_whole(cli *c, const model *m, const char *path, lens_tensor *whole) {
     if (m->input.rank != 4 || (m->input.c != 1 && m->input.c != 3))
         return fail(c, EXIT_USAGE,
                     "the model reads %dx%dx%d, which is neither grey nor colour "
                     "pictures; lenslet run takes raw tensors",
                     m->input.c, m->input.h, m->input.w);
+    int h = m->input.h, w = m->input.w, shorter = h < w ? h : w, to = margin_of(c, m);
+    if (to && to < shorter)
+        return fail(c, EXIT_USAGE, "--resize %d is less than the model's input of %dx%d", to, h, w);
+    if (to) {
+        h = (int)((long long)h * to / shorter);
+        w = (int)((long long)w * to / shorter);
+    }
     lens_image image = { 0 }, fitted = { 0 };
     lens_status status = lens_image_read(c->ctx, &image, path, m->input.c);
-    if (status == LENS_OK) status = lens_image_fit(c->ctx, &image, m->input.w, m->input.h, &fitted);
-    if (status == LENS_OK) lens_image_to_chw(&fitted, chw);
+    if (status == LENS_OK)
+        status = lens_image_fit(c->ctx, &image, w, h, interpolation_of(c, m), &fitted);
+    if (status == LENS_OK) {
+        *whole = (lens_tensor){ NULL, 4, { 1, m->input.c, h, w } };
+        whole->data = take((size_t)lens_tensor_count(whole), sizeof *whole->data);
+        lens_image_to_chw(&fitted, whole->data);
+    }
     lens_image_free(c->ctx, &fitted);
     lens_image_free(c->ctx, &image);
     return status == LENS_OK ? EXIT_DONE : fail_status(c, status, READING);
+}
+
+int read_picture(cli *c, const model *m, const char *path, float *chw) {
+    lens_tensor whole, centre = { chw, 4, { 1, m->input.c, m->input.h, m->input.w } };
+    int status = read_whole(c, m, path, &whole);
+    if (status) return status;
+    lens_status cut = lens_view(c->ctx, &whole, 1, 0, &centre);
+    free(whole.data);
+    return cut == LENS_OK ? EXIT_DONE : fail_status(c, cut, WORKING);
 }
 
 void normalise(const model *m, float *chw, int n) {
@@ -242,7 +286,8 @@ void probabilities(const model *m, const float *y, float *p) {
         return;
     }
     double largest = -INFINITY, sum = 0;
-    for (int k = 0; k < m->classes; k++) largest = fmax(largest, (double)y[k]);
+    /* Not fmax: GCC 12 for AArch64 ends here with an internal error. */
+    for (int k = 0; k < m->classes; k++) largest = y[k] > largest ? (double)y[k] : largest;
     for (int k = 0; k < m->classes; k++) sum += exp((double)y[k] - largest);
     for (int k = 0; k < m->classes; k++) p[k] = (float)(exp((double)y[k] - largest) / sum);
 }

@@ -1,7 +1,7 @@
 /* plot.c - lenslet plot: gathers numbers from a model, data or a log, and has them drawn.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "cli.h"
+#include "plot.h"
 
 #include <errno.h>
 #include <math.h>
@@ -9,18 +9,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *file_of(const cli *c) { return text_of(c, "out", NULL); }
+const char *file_of(const cli *c) { return text_of(c, "out", NULL); }
 
-/* The options of every figure; `title` unless the user gave one. */
-static lens_figure_opts figure_opts(const cli *c, const char *title) {
-    return (lens_figure_opts){ .title = text_of(c, "title", title), .caption = c->command };
+lens_figure_opts figure_opts(const cli *c, const char *title) {
+    return (lens_figure_opts){ .title = text_of(c, "title", title),
+                               .caption = c->command,
+                               .lang = c->lang };
 }
 
-/* Ends a plot: what the maker said, then the file. Frees the figure. */
-static int finish(cli *c, lens_status status, lens_figure *figure) {
+int finish(cli *c, lens_status status, lens_figure *figure, record *behind) {
     if (status == LENS_OK) status = lens_figure_write(figure, file_of(c));
     lens_figure_free(figure);
-    if (status != LENS_OK) return fail_status(c, status, WORKING);
+    int result = status == LENS_OK ? EXIT_DONE : fail_status(c, status, WORKING);
+    if (!result) result = record_write(c, behind);
+    record_free(behind);
+    if (result) return result;
     note(c, "%s", file_of(c));
     return emit(c, json_pack("{s:s,s:o}", "plot", c->topic, "file", json_text(file_of(c))));
 }
@@ -96,16 +99,19 @@ static int draw_log(cli *c, const char *path, const log_table *t) {
             return fail(c, EXIT_BAD_INPUT, "%s: not the log of a training run: no %s %s", path,
                         found[i] ? "finished" : "column", found[i] ? "epoch" : wanted[i]);
     }
-    const lens_figure_series loss[] = { { "training", found[0], found[1], t->rows },
-                                        { "test", found[0], found[2], t->rows } };
-    const lens_figure_series accuracy[] = { { "training", found[0], found[3], t->rows },
-                                            { "test", found[0], found[4], t->rows } };
-    const lens_figure_panel panels[] = { { "loss", loss, 2, LENS_BEST_LOW },
-                                         { "accuracy", accuracy, 2, LENS_BEST_HIGH } };
-    const lens_figure_opts opts = figure_opts(c, "Loss and accuracy");
+    const lens_figure_series loss[] = { { word(c, "training"), found[0], found[1], t->rows },
+                                        { word(c, "test"), found[0], found[2], t->rows } };
+    const lens_figure_series accuracy[] = { { word(c, "training"), found[0], found[3], t->rows },
+                                            { word(c, "test"), found[0], found[4], t->rows } };
+    const lens_figure_panel panels[] = { { word(c, "loss"), loss, 2, LENS_BEST_LOW },
+                                         { word(c, "accuracy"), accuracy, 2, LENS_BEST_HIGH } };
+    const lens_figure_opts opts = figure_opts(c, word(c, "Loss and accuracy"));
     lens_figure *figure = NULL;
-    lens_status status = lens_figure_curves(c->ctx, &figure, panels, 2, "epoch", &opts);
-    return finish(c, status, figure);
+    record *all = record_new();
+    for (int i = 0; i < 5; i++)
+        record_doubles(all, wanted[i], found[i], 1, (int[]){ (int)t->rows });
+    lens_status status = lens_figure_curves(c->ctx, &figure, panels, 2, word(c, "epoch"), &opts);
+    return finish(c, status, figure, all);
 }
 
 static int plot_curves(cli *c) {
@@ -124,7 +130,7 @@ static int plot_curves(cli *c) {
 
 /* ---- layers ---- */
 
-static int unknown_layer(cli *c, const lens_net *net, const char *name) {
+int unknown_layer(cli *c, const lens_net *net, const char *name) {
     int nodes = lens_net_nodes(net);
     const char **names = take((size_t)nodes, sizeof *names);
     for (int i = 0; i < nodes; i++) {
@@ -169,7 +175,11 @@ static int plot_filters(cli *c) {
         lens_status drawn = lens_figure_filters(c->ctx, &figure, p.value.data, (int)p.value.dim[0],
                                                 (int)p.value.dim[1], (int)p.value.dim[2],
                                                 (int)p.value.dim[3], &opts);
-        status = finish(c, drawn, figure);
+        record *weights = record_new();
+        const int dim[] = { (int)p.value.dim[0], (int)p.value.dim[1], (int)p.value.dim[2],
+                            (int)p.value.dim[3] };
+        record_floats(weights, p.name, p.value.data, 4, dim);
+        status = finish(c, drawn, figure, weights);
         free(title);
     }
     close_model(&m);
@@ -178,8 +188,7 @@ static int plot_filters(cli *c) {
 
 /* ---- maps ---- */
 
-/* One picture as planes in [0,1], from --image, or --data and --index. */
-static int one_picture(cli *c, const model *m, float *chw, char **name) {
+int one_picture(cli *c, const model *m, float *chw, char **name) {
     const char *image = text_of(c, "image", NULL);
     char buf[64];
     if (image) {
@@ -249,7 +258,7 @@ static int draw_maps(cli *c, const model *m, const float *picture, const char *n
         free(layer);
         return fail(c, EXIT_USAGE, "%s has no layer with maps", lens_net_name(m->net));
     }
-    char *title = say_text("%s: maps of %s", lens_net_name(m->net), name);
+    char *title = say_text(word(c, "%s: maps of %s"), lens_net_name(m->net), name);
     lens_figure_opts opts = figure_opts(c, title);
     if (has(c, "share")) opts.share = LENS_SHARE_FIGURE;
     const lens_figure_picture input = { picture, m->input.c, m->input.h, m->input.w, 0, 0 };
@@ -257,36 +266,42 @@ static int draw_maps(cli *c, const model *m, const float *picture, const char *n
     lens_figure *figure = NULL;
     if (status == LENS_OK)
         status = lens_figure_maps(c->ctx, &figure, drawable ? &input : NULL, layer, count, &opts);
+    record *all = record_new();
+    for (int i = 0; i < count; i++)
+        record_floats(all, layer[i].name, layer[i].data, 3,
+                      (int[]){ layer[i].c, layer[i].h, layer[i].w });
     free(title);
     free(layer);
-    return finish(c, status, figure);
+    return finish(c, status, figure, all);
+}
+
+int run_picture(cli *c, const model *m, const float *chw, lens_session **session) {
+    size_t floats = (size_t)m->input.c * (size_t)m->input.h * (size_t)m->input.w;
+    float *x = take(floats, sizeof *x);
+    memcpy(x, chw, floats * sizeof *x);
+    normalise(m, x, 1);
+    lens_tensor input = { x, 4, { 1, m->input.c, m->input.h, m->input.w } }, y;
+    lens_status ran =
+        lens_session_new(session, m->net, c->ctx, &(lens_session_opts){ .watch = true });
+    if (ran == LENS_OK) ran = lens_run(*session, &input, &y);
+    free(x);
+    return ran == LENS_OK ? EXIT_DONE : fail_status(c, ran, WORKING);
 }
 
 static int plot_maps(cli *c) {
     model m;
     lens_session *session = NULL;
-    float *picture = NULL, *x = NULL;
     char *name = NULL;
     int status = open_model(c, &m);
     if (status) return status;
-    size_t floats = (size_t)m.input.c * (size_t)m.input.h * (size_t)m.input.w;
-    picture = take(floats, sizeof *picture);
-    x = take(floats, sizeof *x);
+    float *picture =
+        take((size_t)m.input.c * (size_t)m.input.h * (size_t)m.input.w, sizeof *picture);
     status = check_layers(c, m.net);
     if (status == EXIT_DONE) status = one_picture(c, &m, picture, &name);
-    if (status == EXIT_DONE) {
-        memcpy(x, picture, floats * sizeof *x);
-        normalise(&m, x, 1);
-        lens_tensor input = { x, 4, { 1, m.input.c, m.input.h, m.input.w } }, y;
-        lens_status ran =
-            lens_session_new(&session, m.net, c->ctx, &(lens_session_opts){ .watch = true });
-        if (ran == LENS_OK) ran = lens_run(session, &input, &y);
-        status = ran == LENS_OK ? draw_maps(c, &m, picture, name, session)
-                                : fail_status(c, ran, WORKING);
-    }
+    if (status == EXIT_DONE) status = run_picture(c, &m, picture, &session);
+    if (status == EXIT_DONE) status = draw_maps(c, &m, picture, name, session);
     lens_session_free(session);
     free(name);
-    free(x);
     free(picture);
     close_model(&m);
     return status;
@@ -332,12 +347,18 @@ static int plot_confusion(cli *c) {
     judged j;
     int status = judge(c, &j);
     if (status == EXIT_DONE) {
-        char *title = say_text("%s on %s", lens_net_name(j.m.net), j.info->name);
+        char *title = say_text(word(c, "%s on %s"), lens_net_name(j.m.net), j.info->name);
         const lens_figure_opts opts = figure_opts(c, title);
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_confusion(c->ctx, &figure, j.confusion, j.m.classes,
                                                   j.info->class_name, &opts);
-        status = finish(c, drawn, figure);
+        int k = j.m.classes;
+        double *counts = take((size_t)k * (size_t)k, sizeof *counts);
+        for (int i = 0; i < k * k; i++) counts[i] = (double)j.confusion[i];
+        record *all = record_new();
+        record_doubles(all, "counts", counts, 2, (int[]){ k, k });
+        free(counts);
+        status = finish(c, drawn, figure, all);
         free(title);
     }
     free_judged(&j);
@@ -398,10 +419,10 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
                                       lens_data_sample(j->data, split_of(c), w->index, buf[i]) };
     }
     char mistakes[32], images[32];
-    char *title = say_text("%s on %s: %s mistakes in %s pictures", lens_net_name(j->m.net), d->name,
-                           with_commas(j->result.images - j->result.correct, mistakes),
+    char *title = say_text(word(c, "%s on %s: %s mistakes in %s pictures"), lens_net_name(j->m.net),
+                           d->name, with_commas(j->result.images - j->result.correct, mistakes),
                            with_commas(j->result.images, images));
-    char *subtitle = say_text("%zu of them shown", count);
+    char *subtitle = say_text(word(c, "%zu of them shown"), count);
     lens_figure_opts opts = figure_opts(c, title);
     if (count) opts.subtitle = subtitle;
     lens_figure *figure = NULL;
@@ -413,7 +434,17 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
     free(buf);
     free(pixels);
     free(sample);
-    return finish(c, status, figure);
+    record *all = record_new();
+    for (size_t i = 0; i < count; i++) {
+        const mistake *w = &wrong[i];
+        char *at = say_text("mistake %zu: index, truth, predicted, p, p of the truth", i);
+        record_doubles(all, at,
+                       (double[]){ (double)w->index, w->truth, w->predicted, (double)w->p,
+                                   (double)w->p_truth },
+                       1, (int[]){ 5 });
+        free(at);
+    }
+    return finish(c, status, figure, all);
 }
 
 static int plot_errors(cli *c) {
@@ -466,7 +497,13 @@ static int plot_arch(cli *c) {
         const lens_figure_opts opts = figure_opts(c, lens_net_name(m.net));
         lens_figure *figure = NULL;
         lens_status drawn = lens_figure_arch(c->ctx, &figure, block, nodes, &opts);
-        status = finish(c, drawn, figure);
+        record *all = record_new();
+        for (int i = 0; i < nodes; i++)
+            record_doubles(all, info[i].name,
+                           (double[]){ info[i].c, info[i].h, info[i].w, (double)info[i].parameters,
+                                       (double)info[i].macs },
+                           1, (int[]){ 5 });
+        status = finish(c, drawn, figure, all);
         for (int i = 0; i < nodes; i++) free(kind[i]);
         free(kind);
         free(info);
@@ -480,11 +517,31 @@ int run_plot(cli *c) {
     static const struct {
         const char *topic;
         int (*plot)(cli *);
-    } plots[] = { { "curves", plot_curves }, { "filters", plot_filters },
-                  { "maps", plot_maps },     { "confusion", plot_confusion },
-                  { "errors", plot_errors }, { "arch", plot_arch } };
+        int operands; /* at most; -1: any number */
+    } plots[] = { { "curves", plot_curves, 1 },
+                  { "filters", plot_filters, 0 },
+                  { "maps", plot_maps, 0 },
+                  { "confusion", plot_confusion, 0 },
+                  { "errors", plot_errors, 0 },
+                  { "arch", plot_arch, 1 },
+                  { "stages", plot_stages, 0 },
+                  { "unit", plot_unit, 0 },
+                  { "rf", plot_rf, 1 },
+                  { "conv", plot_conv, 0 },
+                  { "backward", plot_backward, 1 },
+                  { "channels", plot_channels, 0 },
+                  { "pooling", plot_pooling, 0 },
+                  { "invariance", plot_invariance, -1 } };
     if (!file_of(c)) return fail(c, EXIT_USAGE, "where to? -o FILE.svg or FILE.png");
-    for (size_t i = 0; i < sizeof plots / sizeof *plots; i++)
-        if (!strcmp(plots[i].topic, c->topic)) return plots[i].plot(c);
+    int status = record_check(c);
+    if (status) return status;
+    choose_lang(c, file_of(c));
+    for (size_t i = 0; i < sizeof plots / sizeof *plots; i++) {
+        if (strcmp(plots[i].topic, c->topic)) continue;
+        if (plots[i].operands >= 0 && c->operands > plots[i].operands)
+            return fail(c, EXIT_USAGE, "plot %s has no use for \"%s\"", c->topic,
+                        c->operand[plots[i].operands]);
+        return plots[i].plot(c);
+    }
     return EXIT_FAILED;
 }

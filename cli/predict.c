@@ -9,9 +9,10 @@
 typedef struct job {
     model m;
     lens_session *session;
-    float *chw, *p; /* one picture, its probabilities */
+    float *chw;     /* one view of a picture */
+    float *p, *one; /* its probabilities: the mean over the views, and of one */
     int *order;     /* classes, the most probable first */
-    int top;
+    int top, crops;
 } job;
 
 /* Most probable first; of equals the lower class. Only the first `top` places are sorted. */
@@ -28,13 +29,20 @@ static void rank(const float *p, int *order, int classes, int top) {
 }
 
 static int look_at(cli *c, job *j, const char *path) {
-    int status = read_picture(c, &j->m, path, j->chw);
+    lens_tensor whole, x = { j->chw, 4, { 1, j->m.input.c, j->m.input.h, j->m.input.w } }, y;
+    int status = read_whole(c, &j->m, path, &whole);
     if (status) return status;
-    normalise(&j->m, j->chw, 1);
-    lens_tensor x = { j->chw, 4, { 1, j->m.input.c, j->m.input.h, j->m.input.w } }, y;
-    lens_status ran = lens_run(j->session, &x, &y);
+    for (int k = 0; k < j->m.classes; k++) j->p[k] = 0;
+    lens_status ran = LENS_OK;
+    for (int v = 0; v < j->crops && ran == LENS_OK; v++) {
+        ran = lens_view(c->ctx, &whole, j->crops, v, &x);
+        normalise(&j->m, j->chw, 1);
+        if (ran == LENS_OK) ran = lens_run(j->session, &x, &y);
+        if (ran == LENS_OK) probabilities(&j->m, y.data, j->one);
+        for (int k = 0; k < j->m.classes; k++) j->p[k] += j->one[k] / (float)j->crops;
+    }
+    free(whole.data);
     if (ran != LENS_OK) return fail_status(c, ran, WORKING);
-    probabilities(&j->m, y.data, j->p);
     rank(j->p, j->order, j->m.classes, j->top);
     return EXIT_DONE;
 }
@@ -89,6 +97,8 @@ int run_predict(cli *c) {
     size_t pixels = (size_t)j.m.input.c * (size_t)j.m.input.h * (size_t)j.m.input.w;
     j.chw = take(pixels, sizeof *j.chw);
     j.p = take((size_t)j.m.classes, sizeof *j.p);
+    j.one = take((size_t)j.m.classes, sizeof *j.one);
+    j.crops = atoi(text_of(c, "crops", "1"));
     j.order = take((size_t)j.m.classes, sizeof *j.order);
     j.top = (int)whole_of(c, "top", 3);
     if (j.top > j.m.classes) j.top = j.m.classes;
@@ -96,6 +106,7 @@ int run_predict(cli *c) {
     status = made == LENS_OK ? look_at_all(c, &j) : fail_status(c, made, WORKING);
     lens_session_free(j.session);
     free(j.order);
+    free(j.one);
     free(j.p);
     free(j.chw);
     close_model(&j.m);

@@ -13,15 +13,32 @@ static const cli *speaker; /* for the one failure that meets no cli on its way *
 
 void speak_for(const cli *c) { speaker = c; }
 
-void *take(size_t count, size_t size) {
-    void *memory = calloc(count ? count : 1, size ? size : 1);
-    if (memory) return memory;
+void choose_lang(cli *c, const char *path) {
+    static const char *const variables[] = { "LC_ALL", "LC_MESSAGES", "LANG" };
+    const char *lang = text_of(c, "lang", NULL);
+    for (int i = 0; i < 3 && !lang; i++) {
+        lang = getenv(variables[i]);
+        if (lang && !*lang) lang = NULL;
+    }
+    c->lang = lang && !strncmp(lang, "zh", 2) ? LENS_LANG_ZH : LENS_LANG_EN;
+    if (c->lang == LENS_LANG_EN || !has_ending(path, ".png")) return;
+    c->lang = LENS_LANG_EN;
+    note(c, "lenslet: note: PNG figures are English; write .svg for Chinese");
+}
+
+static void out_of_memory(size_t count, size_t size) {
     fprintf(stderr, "lenslet: out of memory: %zu elements of %zu bytes\n", count, size);
     if (speaker && speaker->json)
         printf("{\"error\": {\"code\": %d, \"status\": \"LENS_NOMEM\", \"message\": \"out of "
                "memory: %zu elements of %zu bytes\"}}\n",
                EXIT_FAILED, count, size);
     exit(EXIT_FAILED);
+}
+
+void *take(size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size ? size : 1);
+    if (!memory) out_of_memory(count, size);
+    return memory;
 }
 
 static char *format_args(const char *format, va_list args) {
@@ -247,4 +264,21 @@ void table_print(table *t) {
         putchar('\n');
     }
     table_free(t);
+}
+
+document *document_new(void) {
+    document *d = take(1, sizeof *d);
+    d->stream = open_memstream(&d->text, &d->size);
+    if (!d->stream) out_of_memory(1, BUFSIZ);
+    return d;
+}
+
+int document_write(cli *c, document *d, const char *path) {
+    if (fclose(d->stream) != 0) out_of_memory(d->size, 1);
+    lens_status status = lens_file_write(c->ctx, path, d->text, d->size);
+    free(d->text);
+    free(d);
+    if (status != LENS_OK) return fail_status(c, status, WORKING);
+    note(c, "%s", path);
+    return EXIT_DONE;
 }

@@ -15,6 +15,8 @@
     "resnet56 resnet110 resnet1202 resnet18-cifar densenet121 densenet161 densenet169 "            \
     "densenet201 densenet264 densenet-40-12 densenet-100-12 densenet-bc-100-12 "                   \
     "densenet-bc-250-24 densenet-bc-190-40 squeezenet1_0 squeezenet1_1"
+#define AUGMENTATIONS                                                                              \
+    "mirror crop:4 shift:2 resized-crop rotate:15 zoom:0.1 jitter pca erase mixup cutmix"
 #define SETS "shapes shapes:shape shapes:both fashion-mnist mnist cifar10 cifar100"
 #define MANY 2147483647.0
 
@@ -33,6 +35,12 @@ const option common_options[] = {
       .high = 9e15,
       .fallback = "0",
       .help = "of everything random" },
+    { .name = "lang",
+      .type = WORD,
+      .value = "en|zh",
+      .words = "en zh",
+      .fallback = "the locale's",
+      .help = "language of figures; those in .png are English" },
     { .name = "strict", .help = "only algorithms that form every product (no Winograd)" },
     { .name = "json", .help = "print one JSON object instead of text" },
     { .name = "quiet", .letter = 'q', .help = "no messages and no progress" },
@@ -72,6 +80,27 @@ static const option model_options[] = {
     { 0 },
 };
 
+#define RESIZE                                                                                     \
+    { .name = "resize",                                                                            \
+      .type = WHOLE,                                                                               \
+      .value = "N",                                                                                \
+      .low = 1,                                                                                    \
+      .high = 4096,                                                                                \
+      .fallback = "the model's, or just covering its input",                                       \
+      .help = "resize the shorter side to N, then cut the centre; the margin serves crops" },      \
+    {                                                                                              \
+        .name = "interpolation", .type = WORD, .value = "HOW", .words = "bilinear bicubic",        \
+        .fallback = "the model's, or bilinear", .help = "bilinear or bicubic, of all resizing"     \
+    }
+
+#define CROPS                                                                                      \
+    {                                                                                              \
+        .name = "crops", .type = WORD, .value = "N", .words = "1 5 10 50", .fallback = "1",        \
+        .help =                                                                                    \
+            "views of each picture whose probabilities are averaged: 5 corners and centre, 10 "    \
+            "with their mirror images, 50 in a 5x5 grid"                                           \
+    }
+
 static const option data_options[] = {
     { .name = "data",
       .letter = 'd',
@@ -91,6 +120,7 @@ static const option data_options[] = {
       .fallback = "as stored",
       .help = "resize pictures to cover this and cut at the centre" },
     { .name = "skip-bad", .help = "leave out pictures that cannot be read, and list them" },
+    RESIZE,
     { 0 },
 };
 
@@ -191,9 +221,9 @@ static const option train_options[] = {
     { .name = "augment",
       .type = TEXT,
       .value = "LIST",
-      .words = "mirror crop:2 shift:2",
+      .words = AUGMENTATIONS,
       .fallback = "nothing",
-      .help = "mirror, crop:N, shift:N, separated by commas" },
+      .help = "random changes, separated by commas: " AUGMENTATIONS },
     { .name = "weights",
       .type = TEXT,
       .value = "FILE",
@@ -231,6 +261,7 @@ static const option eval_options[] = {
       .high = 65536,
       .fallback = "256",
       .help = "pictures at a time" },
+    CROPS,
     { 0 },
 };
 
@@ -243,6 +274,8 @@ static const option predict_options[] = {
       .high = 1000,
       .fallback = "3",
       .help = "how many classes to show" },
+    CROPS,
+    RESIZE,
     { 0 },
 };
 
@@ -355,6 +388,15 @@ static const option bench_options[] = {
       .fallback = "1, with --train 64",
       .help = "pictures at a time" },
     { .name = "train", .help = "time training steps instead of inference" },
+    { .name = "layers", .help = "the time line: every layer's time, speed and algorithm" },
+    { .name = "machine", .help = "time the machine itself: multiply-adds, caches and memory" },
+    { .name = "peak",
+      .type = REAL,
+      .value = "GFLOP/S",
+      .low = 0.001,
+      .high = 1e9,
+      .fallback = "measured",
+      .help = "what percent of the peak means" },
     { .name = "seconds",
       .type = REAL,
       .value = "S",
@@ -374,6 +416,11 @@ static const option picture_options[] = {
       .high = 100000,
       .fallback = "64",
       .help = "how many pictures, spread evenly" },
+    { .name = "augment",
+      .type = TEXT,
+      .value = "LIST",
+      .words = AUGMENTATIONS,
+      .help = "sheet: a picture a line, as it is and then as these random changes make it" },
     { 0 },
 };
 
@@ -382,22 +429,83 @@ static const option plot_options[] = {
       .letter = 'o',
       .type = TEXT,
       .value = "FILE",
-      .help = "the figure, .svg or .png" },
+      .help =
+          "the figure, .svg or .png; conv: .png (animated), .html or .svg (one for each frame)" },
+    { .name = "numbers",
+      .type = TEXT,
+      .value = "FILE",
+      .help = "the numbers behind the figure, too: .json, .csv or .npy" },
     { .name = "layer",
       .letter = 'l',
       .type = TEXT,
       .value = "NAME",
       .many = true,
-      .fallback = "filters: the first convolution; maps: every layer with maps",
+      .fallback = "filters, stages: the first convolution; maps: every layer with maps",
       .help = "which layer; maps takes several" },
-    { .name = "image", .type = TEXT, .value = "FILE", .help = "maps: the picture to look at" },
+    { .name = "at",
+      .type = TEXT,
+      .value = "UNIT",
+      .fallback = "the largest, or the middle",
+      .help = "unit: CHANNEL,ROW,COLUMN; rf: ROW,COLUMN" },
+    { .name = "kernel",
+      .letter = 'k',
+      .type = TEXT,
+      .value = "KERNEL",
+      .help = "stages, conv, backward: a name or rows of numbers \"0 -1 0/-1 5 -1/0 -1 0\"" },
+    { .name = "matrix",
+      .type = TEXT,
+      .value = "ROWS",
+      .help = "conv, backward, pooling: what the layer reads, \"0 1 2/3 4 5/6 7 8\"" },
+    { .name = "stride",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 12,
+      .fallback = "conv: 1; backward: 2; pooling: the window",
+      .help = "step of the window" },
+    { .name = "pad",
+      .type = WHOLE,
+      .value = "N",
+      .low = 0,
+      .high = 12,
+      .fallback = "0",
+      .help = "conv, backward: zeros around the input" },
+    { .name = "dilation",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 12,
+      .fallback = "1",
+      .help = "conv: distance between the cells of the kernel" },
+    { .name = "window",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = 12,
+      .fallback = "2",
+      .help = "pooling: side of the window" },
+    { .name = "transposed", .help = "conv: a transposed convolution" },
+    { .name = "count",
+      .type = WHOLE,
+      .value = "N",
+      .low = 1,
+      .high = MANY,
+      .fallback = "500",
+      .help = "invariance: pictures, evenly spread" },
+    { .name = "by",
+      .type = WORD,
+      .value = "HOW",
+      .words = "shift rotation scale",
+      .fallback = "shift",
+      .help = "invariance: how the pictures are changed" },
+    { .name = "image", .type = TEXT, .value = "FILE", .help = "the picture to look at" },
     { .name = "index",
       .type = WHOLE,
       .value = "N",
       .low = 0,
       .high = MANY,
       .fallback = "0",
-      .help = "maps: this picture of --data" },
+      .help = "this picture of --data" },
     { .name = "title", .type = TEXT, .value = "TEXT", .help = "above the figure" },
     { .name = "share", .help = "maps: one colour scale for all layers" },
     { 0 },
@@ -538,6 +646,15 @@ static const topic plot_topics[] = {
     { "confusion", "", "which classes are taken for which (--data)" },
     { "errors", "", "the most confident mistakes (--data)" },
     { "arch", "[NAME|FILE]", "the layers and their sizes" },
+    { "stages", "",
+      "picture, convolution, activation, pooling (--image; with a model: each filter)" },
+    { "unit", "", "one output number: every product and sum that makes it (--layer, --at)" },
+    { "rf", "[NAME|FILE]", "the receptive field of each layer on the input" },
+    { "conv", "", "a kernel slides: stride, padding, dilation, transposition" },
+    { "backward", "[conv|maps|pool]", "gradients of a layer, with all numbers" },
+    { "channels", "", "how filters combine channels: one to many, many to one, many to many" },
+    { "pooling", "", "maximum, mean and sum of windows; a dot that moves" },
+    { "invariance", "MODEL...", "accuracy and features when pictures move, turn or grow (--data)" },
     { 0 },
 };
 
@@ -623,11 +740,13 @@ const verb verbs[] = {
       .groups = { compare_options },
       .run = run_compare },
     { .name = "bench",
-      .arguments = "NAME|FILE [options]",
+      .arguments = "NAME|FILE [options], or --machine",
       .what = "time a network",
       .examples = "lenslet bench lenet5 --batch 16\n"
-                  "lenslet bench lenet5 --train --batch 64 --threads 2 --json",
-      .fewest = 1,
+                  "lenslet bench lenet5 --train --batch 64 --threads 2 --json\n"
+                  "lenslet bench resnet50 --layers\n"
+                  "lenslet bench --machine",
+      .fewest = 0,
       .most = 1,
       .groups = { inspect_options, bench_options },
       .run = run_bench },
@@ -641,6 +760,7 @@ const verb verbs[] = {
       .examples = "lenslet data list\n"
                   "lenslet data info my-pictures/\n"
                   "lenslet data sheet fashion-mnist --count 100 -o sheet.png\n"
+                  "lenslet data sheet my-pictures/ --augment resized-crop,mirror,jitter -o a.png\n"
                   "lenslet data export fashion-mnist --count 5 -o pictures",
       .topics = data_topics,
       .most = 1,
@@ -648,15 +768,22 @@ const verb verbs[] = {
       .run = run_data },
     { .name = "plot",
       .arguments = "TOPIC [options] -o FILE",
-      .what = "draw curves, filters, maps, confusion, errors or the architecture",
-      .examples = "lenslet plot curves runs/fashion -o curves.svg\n"
-                  "lenslet plot filters -m runs/fashion/model.safetensors -o filters.png\n"
-                  "lenslet plot maps -m model.safetensors --image boot.png -o maps.svg\n"
-                  "lenslet plot confusion -m model.safetensors -d fashion-mnist -o confusion.svg\n"
-                  "lenslet plot errors -m model.safetensors -d fashion-mnist -o errors.png\n"
-                  "lenslet plot arch lenet5 -o lenet5.svg",
+      .what = "draw networks, what they do to a picture, and how their layers calculate",
+      .more = "stages, unit and maps look at a picture: --image, or --data and --index. conv, "
+              "backward, channels and pooling need no model: they show small examples, or --matrix "
+              "and --kernel, with all their numbers, as the engine computes them.",
+      .examples =
+          "lenslet plot curves runs/fashion -o curves.svg\n"
+          "lenslet plot filters -m runs/fashion/model.safetensors -o filters.png\n"
+          "lenslet plot maps -m model.safetensors --image boot.png -o maps.svg\n"
+          "lenslet plot confusion -m model.safetensors -d fashion-mnist -o confusion.svg\n"
+          "lenslet plot errors -m model.safetensors -d fashion-mnist -o errors.png\n"
+          "lenslet plot arch lenet5 -o lenet5.svg\n"
+          "lenslet plot unit -m model.safetensors --image boot.png --layer conv2 -o unit.svg\n"
+          "lenslet plot conv --stride 2 --pad 1 -o conv.html\n"
+          "lenslet plot backward pool --lang zh -o pool.svg --numbers pool.json",
       .topics = plot_topics,
-      .most = 1,
+      .most = -1,
       .groups = { plot_options, model_options, data_options, split_options },
       .run = run_plot },
     { .name = "filter",

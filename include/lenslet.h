@@ -1,4 +1,4 @@
-/* lenslet.h - everything: networks, training, data, figures, filters.
+/* lenslet.h - everything: networks, training, data, figures, filters, the machine.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef LENSLET_H
@@ -8,6 +8,7 @@
 #include <lenslet/data.h>
 #include <lenslet/figure.h>
 #include <lenslet/image.h>
+#include <lenslet/machine.h>
 #include <lenslet/net.h>
 #include <lenslet/signal.h>
 #include <lenslet/tensor.h>

@@ -2,39 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
-#include "support/tempdir.h"
+#include "support/fixture.h"
 #include "test.h"
 #include <lenslet/data.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static lens_ctx *ctx;
-static size_t idle; /* bytes a fresh context holds */
-static char dir[TEMPDIR_PATH];
-
-static int setup(void **state) {
-    (void)state;
-    ctx = test_ctx(2);
-    idle = ctx_live_bytes(ctx);
-    tempdir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    assert_int_equal(ctx_live_bytes(ctx), idle);
-    lens_ctx_free(ctx);
-    tempdir_remove(dir);
-    return 0;
-}
-
-static const char *in_dir(const char *name) {
-    static char path[4][1024];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
 
 static void save(const char *path, const void *bytes, size_t size) {
     FILE *f = fopen(path, "wb");
@@ -639,9 +611,19 @@ static void augmentation(void **state) {
     }
     static const struct {
         const char *text, *part;
-    } BAD[] = { { "miror", "did you mean \"mirror\"" }, { "crop", "crop:N" },
-                { "crop:0", "N in 1..1024" },           { "crop:x", "N in 1..1024" },
-                { "mirror:2", "takes no number" },      { "crop:2,shift:2", "exclude" } };
+    } BAD[] = { { "miror", "did you mean \"mirror\"" },
+                { "crop", "no margin to move in" },
+                { "shift:0", "N in 1..1024" },
+                { "crop:x", "crop:N with N in 0..1024" },
+                { "mirror:2", "P in 0..1" },
+                { "shift", "expected shift:N" },
+                { "crop:1.5", "crop:N with N in" },
+                { "crop:1:2", "crop:N and no more" },
+                { "pca", "wants 3 channels but the pictures have 1" },
+                { "mixup,cutmix", "only one of mixup and cutmix, and last" },
+                { "mixup,mirror", "and last" },
+                { "rotate:", "D in 0..180" },
+                { "mirror,,crop:2", "unknown augmentation \"\"" } };
     lens_loader *l;
     for (size_t i = 0; i < LENS_COUNT(BAD); i++)
         assert_fails(ctx, LENS_BAD_ARG, BAD[i].part,
@@ -806,5 +788,5 @@ int main(void) {
         T("loader: an epoch allocates nothing", steady_state),
         T("data: the n-th allocation fails", out_of_memory),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

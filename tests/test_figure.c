@@ -7,8 +7,12 @@
 #include "format/image.h"
 #include "support/comma.h"
 #include "support/tempdir.h"
+#include <lenslet/image.h>
+#include <zlib.h>
 
 /* Sample figures --------------------------------------------------------------------------------- */
+
+static lens_lang lang; /* of the sample figures */
 
 static const char *const classes[] = {
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -36,7 +40,8 @@ static lens_status make_curves(lens_ctx *ctx, lens_figure **out) {
     lens_figure_series right[] = { { "validation", NULL, top, 12 } };
     lens_figure_panel panels[] = { { "loss", loss, 2, LENS_BEST_LOW },
                                    { "accuracy", right, 1, LENS_BEST_HIGH } };
-    lens_figure_opts opts = { .title = "LeNet-5 on Fashion-MNIST",
+    lens_figure_opts opts = { .lang = lang,
+                              .title = "LeNet-5 on Fashion-MNIST",
                               .subtitle = "batch 64, momentum 0.9",
                               .caption = "lenslet train --net lenet5; weights 3f7a91c2" };
     return lens_figure_curves(ctx, out, panels, 2, "epoch", &opts);
@@ -52,7 +57,8 @@ static lens_status make_crowded_curves(lens_ctx *ctx, lens_figure **out) {
     }
     lens_figure_panel panel = { "panel with a name that goes on and on and on and on", s, 8,
                                 LENS_BEST_LOW };
-    return lens_figure_curves(ctx, out, &panel, 1, "step", &(lens_figure_opts){ .width = 400 });
+    return lens_figure_curves(ctx, out, &panel, 1, "step",
+                              &(lens_figure_opts){ .lang = lang, .width = 400 });
 }
 
 static lens_status make_filters_of(lens_ctx *ctx, lens_figure **out, int o, int c, int kh, int kw,
@@ -64,27 +70,29 @@ static lens_status make_filters_of(lens_ctx *ctx, lens_figure **out, int o, int 
 }
 
 static lens_status make_filters(lens_ctx *ctx, lens_figure **out) {
-    return make_filters_of(ctx, out, 6, 1, 5, 5, NULL);
+    return make_filters_of(ctx, out, 6, 1, 5, 5, &(lens_figure_opts){ .lang = lang });
 }
 
 static lens_status make_filter_matrix(lens_ctx *ctx, lens_figure **out) {
-    return make_filters_of(ctx, out, 70, 20, 3, 3, NULL);
+    return make_filters_of(ctx, out, 70, 20, 3, 3, &(lens_figure_opts){ .lang = lang });
 }
 
 static lens_status make_wide_filters(lens_ctx *ctx, lens_figure **out) {
-    return make_filters_of(ctx, out, 16, 6, 5, 5, &(lens_figure_opts){ .caption = "model" });
+    return make_filters_of(ctx, out, 16, 6, 5, 5,
+                           &(lens_figure_opts){ .lang = lang, .caption = "model" });
 }
 
 static lens_status make_rgb_filters(lens_ctx *ctx, lens_figure **out) {
-    return make_filters_of(ctx, out, 8, 3, 11, 11, &(lens_figure_opts){ .rgb = 1, .width = 320 });
+    return make_filters_of(ctx, out, 8, 3, 11, 11,
+                           &(lens_figure_opts){ .lang = lang, .rgb = 1, .width = 320 });
 }
 
 static lens_status make_huge_kernels(lens_ctx *ctx, lens_figure **out) {
-    return make_filters_of(ctx, out, 2, 2, 1001, 7, NULL);
+    return make_filters_of(ctx, out, 2, 2, 1001, 7, &(lens_figure_opts){ .lang = lang });
 }
 
 static lens_status make_one_weight(lens_ctx *ctx, lens_figure **out) {
-    return make_filters_of(ctx, out, 1, 1, 1, 1, NULL);
+    return make_filters_of(ctx, out, 1, 1, 1, 1, &(lens_figure_opts){ .lang = lang });
 }
 
 static lens_status make_maps(lens_ctx *ctx, lens_figure **out) {
@@ -95,7 +103,8 @@ static lens_status make_maps(lens_ctx *ctx, lens_figure **out) {
                                    { "features.denseblock4.denselayer16.conv2", deep, 70, 7, 7 },
                                    { "large", data, 1, 56, 84 },
                                    { "fc1", data, 120, 1, 1 } };
-    lens_status status = lens_figure_maps(ctx, out, &input, layers, 4, NULL);
+    lens_status status =
+        lens_figure_maps(ctx, out, &input, layers, 4, &(lens_figure_opts){ .lang = lang });
     free(data), free(deep), free(picture);
     return status;
 }
@@ -107,8 +116,8 @@ static lens_status make_confusion_of(lens_ctx *ctx, lens_figure **out, int k,
     for (int i = 0; i < k; i++)
         for (int j = 0; j < k; j++)
             counts[i * k + j] = i == j ? 100000 + i : (i * 7 + j * 3) % 11 == 0 ? i + j : 0;
-    lens_status status = lens_figure_confusion(ctx, out, counts, k, names,
-                                               &(lens_figure_opts){ .subtitle = "test set" });
+    lens_status status = lens_figure_confusion(
+        ctx, out, counts, k, names, &(lens_figure_opts){ .lang = lang, .subtitle = "test set" });
     free(counts);
     return status;
 }
@@ -145,7 +154,8 @@ static lens_status make_errors(lens_ctx *ctx, lens_figure **out) {
     lens_figure_sample s[SAMPLES];
     float *pixels = waves(28 * 28);
     fill_samples(s, pixels);
-    lens_status status = lens_figure_errors(ctx, out, s, SAMPLES, 10, classes, NULL);
+    lens_status status =
+        lens_figure_errors(ctx, out, s, SAMPLES, 10, classes, &(lens_figure_opts){ .lang = lang });
     free(pixels);
     return status;
 }
@@ -154,7 +164,8 @@ static lens_status make_predictions(lens_ctx *ctx, lens_figure **out) {
     lens_figure_sample s[SAMPLES];
     float *pixels = waves(28 * 28);
     fill_samples(s, pixels);
-    lens_status status = lens_figure_predictions(ctx, out, s, SAMPLES, 10, classes, NULL);
+    lens_status status = lens_figure_predictions(ctx, out, s, SAMPLES, 10, classes,
+                                                 &(lens_figure_opts){ .lang = lang });
     free(pixels);
     return status;
 }
@@ -166,7 +177,8 @@ static lens_status make_sheet(lens_ctx *ctx, lens_figure **out) {
                                 { pixels, 1, 1, 1, 0, 0 } };
     const char *labels[] = { "one <b>&\"amp\"</b> 'quoted'", NULL,
                              "\xe5\x8d\xb7\xe7\xa7\xaf \xff\x01" };
-    lens_status status = lens_figure_sheet(ctx, out, p, labels, 3, NULL);
+    lens_status status =
+        lens_figure_sheet(ctx, out, p, labels, 3, &(lens_figure_opts){ .lang = lang });
     free(pixels);
     return status;
 }
@@ -174,7 +186,8 @@ static lens_status make_sheet(lens_ctx *ctx, lens_figure **out) {
 static lens_status make_probabilities(lens_ctx *ctx, lens_figure **out) {
     float p[10] = { 0.001f, 0.002f, 0, 0.01f, 0.007f, 0, 0.03f, 0.95f, 0, 0 }, *pixels = waves(784);
     lens_figure_picture input = { pixels, 1, 28, 28, -1, 1 };
-    lens_status status = lens_figure_probabilities(ctx, out, &input, p, 10, classes, NULL);
+    lens_status status = lens_figure_probabilities(ctx, out, &input, p, 10, classes,
+                                                   &(lens_figure_opts){ .lang = lang });
     free(pixels);
     return status;
 }
@@ -191,7 +204,8 @@ static const lens_figure_block lenet[] = {
 };
 
 static lens_status make_arch(lens_ctx *ctx, lens_figure **out) {
-    return lens_figure_arch(ctx, out, lenet, LENS_COUNT(lenet), NULL);
+    return lens_figure_arch(ctx, out, lenet, LENS_COUNT(lenet),
+                            &(lens_figure_opts){ .lang = lang });
 }
 
 static lens_status make_tall_arch(lens_ctx *ctx, lens_figure **out) {
@@ -204,14 +218,41 @@ static lens_status make_tall_arch(lens_ctx *ctx, lens_figure **out) {
                                     3,
                                     1234567890,
                                     987654321987 };
-    return lens_figure_arch(ctx, out, b, 12, &(lens_figure_opts){ .width = 400 });
+    return lens_figure_arch(ctx, out, b, 12, &(lens_figure_opts){ .lang = lang, .width = 400 });
 }
 
 static lens_status make_deep_arch(lens_ctx *ctx, lens_figure **out) {
     lens_figure_block b[53];
     for (int i = 0; i < 53; i++) b[i] = lenet[1 + i % 7];
     b[3].name = "features.denseblock4.denselayer16.conv2";
-    return lens_figure_arch(ctx, out, b, 53, NULL);
+    return lens_figure_arch(ctx, out, b, 53, &(lens_figure_opts){ .lang = lang });
+}
+
+static lens_status make_tiles(lens_ctx *ctx, lens_figure **out) {
+    static const float whole[9] = { 0, 1, 2, 3, 4, 5, 6, 7, 8 }, part[4] = { -1.25f, 0, 100.5f, 9 };
+    static const lens_figure_mark marks[] = { { LENS_MARK_ZERO, 0, 0, 1, 3 },
+                                              { LENS_MARK_FRAME, 0, 0, 2, 2 },
+                                              { LENS_MARK_SECOND, 2, 2, 1, 1 },
+                                              { LENS_MARK_HIDDEN, 2, 0, 1, 1 } };
+    const lens_figure_tile tile[] = {
+        { .name = "X",
+          .picture = { whole, 1, 3, 3, 0, 0 },
+          .map = true,
+          .side = 84,
+          .marks = marks,
+          .mark_count = 4 },
+        { .name = "W",
+          .note = "two\nlines of it",
+          .picture = { part, 1, 2, 2, 0, 0 },
+          .map = true,
+          .side = 56,
+          .sign = "\xe2\x8b\x86" },
+        { .name = "Y", .picture = { part, 1, 2, 2, 0, 0 }, .map = true, .side = 20, .sign = "=" },
+        { .name = "one number", .picture = { part + 2, 1, 1, 1, 0, 0 }, .map = true, .side = 42 },
+        { .name = "", .note = "an empty place" },
+        { .name = "picture", .picture = { part, 1, 2, 2, 0, 100 } },
+    };
+    return lens_figure_tiles(ctx, out, tile, 6, 3, &(lens_figure_opts){ .lang = lang });
 }
 
 typedef lens_status maker(lens_ctx *, lens_figure **);
@@ -239,6 +280,7 @@ static const struct {
     { "arch", make_arch },
     { "tall arch", make_tall_arch },
     { "deep arch", make_deep_arch },
+    { "tiles", make_tiles },
 };
 
 /* Reading a display list --------------------------------------------------------------------------- */
@@ -311,8 +353,8 @@ static bounds prim_bounds(const fig_prim *p) {
 
 /* Layout ------------------------------------------------------------------------------------------- */
 
-static void everything_inside(void **state) {
-    (void)state;
+static void everything_inside_in(lens_lang tongue) {
+    lang = tongue;
     lens_ctx *ctx = test_ctx(1);
     for (size_t m = 0; m < LENS_COUNT(makers); m++) {
         lens_figure *fig;
@@ -332,10 +374,17 @@ static void everything_inside(void **state) {
         lens_figure_free(fig);
     }
     lens_ctx_free(ctx);
+    lang = LENS_LANG_EN;
 }
 
-static void no_text_on_text(void **state) {
+static void everything_inside(void **state) {
     (void)state;
+    everything_inside_in(LENS_LANG_EN);
+    everything_inside_in(LENS_LANG_ZH);
+}
+
+static void no_text_on_text_in(lens_lang tongue) {
+    lang = tongue;
     const double touch = 1; /* boxes include the room of letters that are not there */
     lens_ctx *ctx = test_ctx(1);
     for (size_t m = 0; m < LENS_COUNT(makers); m++) {
@@ -356,6 +405,13 @@ static void no_text_on_text(void **state) {
         lens_figure_free(fig);
     }
     lens_ctx_free(ctx);
+    lang = LENS_LANG_EN;
+}
+
+static void no_text_on_text(void **state) {
+    (void)state;
+    no_text_on_text_in(LENS_LANG_EN);
+    no_text_on_text_in(LENS_LANG_ZH);
 }
 
 static void glyphs_within_advance(void **state) {
@@ -1244,8 +1300,9 @@ static void tiles_have_scales_and_frames(void **state) {
     lens_ctx *ctx = test_ctx(1);
     lens_figure *fig = NULL;
     float map[4] = { -2, 0, 1, 5 }, grey[4] = { 0, 1, 0, 1 };
+    lens_figure_mark mark = { LENS_MARK_FRAME, 1, 0, 1, 2 };
     lens_figure_tile tile[3] = {
-        { .name = "picture", .picture = { grey, 1, 2, 2, 0, 0 }, .h = 1, .w = 2, .row = 1 },
+        { .name = "picture", .picture = { grey, 1, 2, 2, 0, 0 }, .marks = &mark, .mark_count = 1 },
         { .name = "map",
           .note = "first\nsecond",
           .picture = { map, 1, 2, 2, 0, 0 },
@@ -1267,8 +1324,8 @@ static void tiles_have_scales_and_frames(void **state) {
     fig = NULL;
     assert_fails(ctx, LENS_BAD_ARG, "columns", lens_figure_tiles(ctx, &fig, tile, 3, 0, NULL));
     assert_fails(ctx, LENS_BAD_ARG, "0 tiles", lens_figure_tiles(ctx, &fig, NULL, 3, 1, NULL));
-    tile[0].row = 2;
-    assert_fails(ctx, LENS_BAD_ARG, "the frame 1x2 at 2,0 leaves tile 0",
+    mark.row = 2;
+    assert_fails(ctx, LENS_BAD_ARG, "the mark 1x2 at 2,0 leaves tile 0",
                  lens_figure_tiles(ctx, &fig, tile, 3, 1, NULL));
     tile[0].name = NULL;
     assert_fails(ctx, LENS_BAD_ARG, "tile 0 has no name",
@@ -1337,6 +1394,291 @@ static void callers_mistakes(void **state) {
     lens_ctx_free(ctx);
 }
 
+/* Words and frames --------------------------------------------------------------------------------- */
+
+/* The conversions of a printf format, one after the other. */
+static void conversions(const char *format, char out[64]) {
+    size_t n = 0;
+    for (const char *s = format; *s; s++) {
+        if (*s != '%') continue;
+        size_t length = strcspn(s + 1, "dsgfzu%") + 2;
+        if (s[1] == 'z' || s[1] == 'l') length = strcspn(s + 1, "du") + 2;
+        assert_true(n + length < 64);
+        memcpy(out + n, s, length);
+        n += length;
+        s += length - 1;
+    }
+    out[n] = 0;
+}
+
+/* The next C string literal, with its neighbours that the compiler joins; false: none. Escapes become
+ * their bytes. */
+static bool literal(const char **at, char out[1024]) {
+    const char *s = *at;
+    size_t n = 0;
+    if (*s != '"') return false;
+    while (*s == '"') {
+        for (s++; *s != '"'; s++) {
+            char c = *s;
+            if (c == '\\') {
+                s++;
+                c = *s == 'n' ? '\n' : *s;
+                if (*s == 'x') {
+                    c = (char)strtol((char[]){ s[1], s[2], 0 }, NULL, 16);
+                    s += 2;
+                }
+            }
+            assert_true(n < 1023);
+            out[n++] = c;
+        }
+        s++;
+        s += strspn(s, " \n");
+    }
+    out[n] = 0;
+    *at = s;
+    return true;
+}
+
+static char *slurp(const char *path) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    char *text = calloc(1, 1 << 18);
+    assert_non_null(text);
+    assert_true(fread(text, 1, (1 << 18) - 1, file) < (1 << 18) - 1);
+    fclose(file);
+    return text;
+}
+
+/* Every text that the sources ask a translation of has one, with the same conversions in the same order. */
+static void every_word_is_translated(void **state) {
+    (void)state;
+    static const char *const files[] = { "src/figure/arch.c",
+                                         "src/figure/bars.c",
+                                         "src/figure/confusion.c",
+                                         "src/figure/curves.c",
+                                         "src/figure/filters.c",
+                                         "src/figure/frames.c",
+                                         "src/figure/gallery.c",
+                                         "src/figure/maps.c",
+                                         "src/figure/panels.c",
+                                         "src/figure/tile.c",
+                                         "cli/plot.c",
+                                         "cli/plot_conv.c",
+                                         "cli/plot_model.c",
+                                         "cli/plot_invariance.c",
+                                         "cli/kernel.c",
+                                         "cli/filter.c" };
+    static const char *const calls[] = { "fig_say(",   "fig_note(", "fig_printf(",
+                                         "lens_word(", "word(c, ",  "button(out, fig, " };
+    int found = 0;
+    for (size_t f = 0; f < LENS_COUNT(files); f++) {
+        char path[512], english[1024], a[64], b[64];
+        snprintf(path, sizeof path, "%s/%s", TEST_SOURCE_DIR, files[f]);
+        char *text = slurp(path);
+        for (size_t k = 0; k < LENS_COUNT(calls); k++)
+            for (const char *s = text; (s = strstr(s, calls[k]));) {
+                s += strlen(calls[k]);
+                /* All literals of the call: both sides of a choice. */
+                for (int depth = 1; depth > 0 && *s; s++) {
+                    if (*s == '(') depth++;
+                    if (*s == ')') depth--;
+                    if (!literal(&s, english)) continue;
+                    s--;
+                    if (strcmp(calls[k], "button(out, fig, ") == 0 && !strcmp(english, "back"))
+                        continue;
+                    const char *chinese = lens_word(LENS_LANG_ZH, english);
+                    found++;
+                    if (chinese == english &&
+                        strspn(english, "%.0123456789fgs-") != strlen(english))
+                        fail_msg("%s: \"%s\" has no Chinese", files[f], english);
+                    conversions(english, a);
+                    conversions(chinese, b);
+                    if (strcmp(a, b) != 0)
+                        fail_msg("\"%s\" has %s but \"%s\" %s", english, a, chinese, b);
+                }
+            }
+        free(text);
+    }
+    assert_true(found > 120);
+    assert_string_equal(lens_word(LENS_LANG_EN, "kernel"), "kernel");
+    assert_string_equal(lens_word(LENS_LANG_ZH, "no such text"), "no such text");
+}
+
+/* Wide characters take an em; lines break between them, but not before what closes a phrase. */
+static void chinese_widths_and_lines(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_figure *fig = NULL;
+    lens_figure_opts use;
+    assert_near(fig_measure("\xe5\x8d\xb7\xe7\xa7\xaf", 12, false), 24, 1e-9);
+    assert_near(fig_measure("\xef\xbc\x8c", 10, false), 10, 1e-9);
+    assert_ok(ctx, fig_begin(ctx, &fig, NULL, &use));
+    /* Five characters, the fourth a comma; room for three: the comma takes its neighbour along. */
+    fig_wrapped(fig, 0, 0, 36, (fig_font){ .size = 12 },
+                "\xe5\x8d\xb7\xe7\xa7\xaf\xe6\xa0\xb8\xef\xbc\x8c\xe6\xad\xa5");
+    assert_int_equal(fig->count, 2);
+    assert_string_equal(fig->prim[0].text, "\xe5\x8d\xb7\xe7\xa7\xaf");
+    assert_string_equal(fig->prim[1].text, "\xe6\xa0\xb8\xef\xbc\x8c\xe6\xad\xa5");
+    lens_figure_free(fig);
+    lens_ctx_free(ctx);
+}
+
+static uint32_t be32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Numbers of an animation with one tile whose picture is `value`. */
+static lens_figure *frame_of(lens_ctx *ctx, float value, lens_lang tongue) {
+    const lens_figure_tile tile = { .name = "a frame",
+                                    .picture = { &value, 1, 1, 1, 0, 0 },
+                                    .side = 100 };
+    lens_figure *fig = NULL;
+    assert_ok(ctx,
+              lens_figure_tiles(ctx, &fig, &tile, 1, 1, &(lens_figure_opts){ .lang = tongue }));
+    return fig;
+}
+
+/* APNG, chunk by chunk: numbered without a gap, as many frames as told; each frame's pixels, put back
+ * into a PNG of their own, are those of its figure. */
+static void animated_png(void **state) {
+    (void)state;
+    enum { FRAMES = 3 };
+    lens_ctx *ctx = test_ctx(1);
+    char folder[TEMPDIR_PATH], path[TEMPDIR_PATH + 16];
+    tempdir_make(folder);
+    snprintf(path, sizeof path, "%s/a.png", folder);
+    lens_figure *fig[FRAMES];
+    for (int i = 0; i < FRAMES; i++) fig[i] = frame_of(ctx, (float)i / 2, LENS_LANG_EN);
+    assert_ok(ctx, lens_figure_write_frames(fig, FRAMES, 250, path));
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    static uint8_t bytes[1 << 18];
+    size_t size = fread(bytes, 1, sizeof bytes, file), at = 8;
+    fclose(file);
+    uint32_t sequence = 0;
+    int controls = 0;
+    lens_image first = { 0 };
+    assert_ok(ctx,
+              lens_image_read(ctx, &first, path, 3)); /* any PNG reader shows the first frame */
+    assert_int_equal(first.width, (int)fig[0]->width * fig[0]->png_scale);
+    lens_image_free(ctx, &first);
+    uint8_t still[FRAMES][1 << 16];
+    size_t still_size[FRAMES] = { 0 };
+    for (; at < size; at += be32(bytes + at) + 12) {
+        const uint8_t *p = bytes + at;
+        uint32_t length = be32(p);
+        uLong crc = crc32(crc32(0, NULL, 0), p + 4, length + 4);
+        assert_int_equal(be32(p + 8 + length), crc);
+        if (!memcmp(p + 4, "acTL", 4)) assert_int_equal(be32(p + 8), FRAMES);
+        if (!memcmp(p + 4, "fcTL", 4)) {
+            assert_int_equal(be32(p + 8), sequence++);
+            assert_int_equal(p[8 + 20] << 8 | p[8 + 21], 250);
+            controls++;
+        }
+        bool more = !memcmp(p + 4, "fdAT", 4);
+        if (more) assert_int_equal(be32(p + 8), sequence++);
+        if (more || !memcmp(p + 4, "IDAT", 4)) {
+            size_t skip = more ? 4 : 0;
+            memcpy(still[controls - 1] + still_size[controls - 1], p + 8 + skip, length - skip);
+            still_size[controls - 1] += length - skip;
+        }
+    }
+    assert_int_equal(controls, FRAMES);
+    for (int i = 0; i < FRAMES; i++) {
+        char *png;
+        size_t png_size, to = 0;
+        assert_ok(ctx, lens_figure_bytes(fig[i], LENS_FIGURE_PNG, &png, &png_size));
+        for (size_t k = 8; k < png_size; k += be32((uint8_t *)png + k) + 12)
+            if (!memcmp(png + k + 4, "IDAT", 4)) {
+                assert_memory_equal(png + k + 8, still[i] + to, be32((uint8_t *)png + k));
+                to += be32((uint8_t *)png + k);
+            }
+        assert_int_equal(to, still_size[i]);
+        lens_free(ctx, png);
+        lens_figure_free(fig[i]);
+    }
+    tempdir_remove(folder);
+    lens_ctx_free(ctx);
+}
+
+static int times(const char *text, const char *part) {
+    int n = 0;
+    for (; (text = strstr(text, part)); text += strlen(part)) n++;
+    return n;
+}
+
+static void pages_and_single_frames(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    char folder[TEMPDIR_PATH], path[TEMPDIR_PATH + 16];
+    tempdir_make(folder);
+    lens_figure *fig[2] = { frame_of(ctx, 0, LENS_LANG_ZH), frame_of(ctx, 1, LENS_LANG_ZH) };
+    snprintf(path, sizeof path, "%s/a.html", folder);
+    assert_ok(ctx, lens_figure_write_frames(fig, 2, 250, path));
+    char *page = slurp(path);
+    assert_int_equal(times(page, "<svg"), 2);
+    assert_int_equal(times(page, "<?xml"), 0);
+    assert_int_equal(times(page, "lang=\"zh-Hans\""), 3); /* the page and both figures */
+    assert_int_equal(times(page, "</svg>"), 2);
+    assert_non_null(strstr(page, "\xe6\x92\xad\xe6\x94\xbe")); /* "play" in Chinese */
+    /* Nothing is fetched: every address is data or the name of the SVG namespace. */
+    assert_int_equal(times(page, "http"), 2);
+    assert_int_equal(times(page, "http://www.w3.org/2000/svg"), 2);
+    assert_int_equal(times(page, "src="), 0);
+    free(page);
+    snprintf(path, sizeof path, "%s/b.svg", folder);
+    assert_ok(ctx, lens_figure_write_frames(fig, 2, 250, path));
+    assert_int_equal(tempdir_count(folder), 3);
+    snprintf(path, sizeof path, "%s/b-002.svg", folder);
+    free(slurp(path));
+    snprintf(path, sizeof path, "%s/b.gif", folder);
+    assert_fails(ctx, LENS_BAD_ARG, "b.gif: animations",
+                 lens_figure_write_frames(fig, 2, 250, path));
+    assert_fails(ctx, LENS_BAD_ARG, "0 frames", lens_figure_write_frames(fig, 0, 250, path));
+    assert_fails(ctx, LENS_BAD_ARG, "of 0 ms", lens_figure_write_frames(fig, 2, 0, path));
+    lens_figure_free(fig[1]);
+    fig[1] = NULL;
+    assert_ok(ctx, make_tiles(ctx, &fig[1]));
+    assert_fails(ctx, LENS_BAD_SHAPE, "frame 2", lens_figure_write_frames(fig, 2, 250, path));
+    lens_figure_free(fig[0]);
+    lens_figure_free(fig[1]);
+    tempdir_remove(folder);
+    lens_ctx_free(ctx);
+}
+
+/* Whole numbers stand without decimals, others with as many digits as the cell holds; cells that say
+ * their numbers need no scale; marks and signs are drawn. */
+static void tiles_of_numbers(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_figure *fig = NULL;
+    assert_ok(ctx, make_tiles(ctx, &fig));
+    static const char *const texts[] = { "8", "-1.25", "100.5", "9.00", "\xe2\x8b\x86", "=" };
+    for (size_t i = 0; i < LENS_COUNT(texts); i++) {
+        bool found = false;
+        for (size_t k = 0; k < fig->count; k++)
+            found |= fig->prim[k].text && !strcmp(fig->prim[k].text, texts[i]);
+        if (!found) fail_msg("the tiles lack \"%s\"", texts[i]);
+    }
+    assert_int_equal(count_role(fig, "scale"), 1); /* of the small map alone */
+    assert_int_equal(count_role(fig, "mark"), 2);
+    assert_int_equal(count_role(fig, "hidden"), 1);
+    assert_int_equal(count_role(fig, "sign"), 2);
+    lens_figure_free(fig);
+    /* A row of maps with one limit: one scale, signed as soon as one of them is. */
+    static const float a[4] = { 0, 1, 2, 3 }, b[4] = { -1, 0, 0, 1 };
+    const lens_figure_tile row[] = {
+        { .name = "a", .picture = { a, 1, 2, 2, 0, 0 }, .map = true, .limit = 3, .side = 20 },
+        { .name = "b", .picture = { b, 1, 2, 2, 0, 0 }, .map = true, .limit = 3, .side = 20 },
+    };
+    assert_ok(ctx, lens_figure_tiles(ctx, &fig, row, 2, 2, NULL));
+    assert_int_equal(count_role(fig, "scale"), 1);
+    assert_true(same(cell(nth(fig, "tile", 0), 0, 1), cell(nth(fig, "tile", 1), 1, 1)));
+    assert_true(has_text(fig, "-3"));
+    lens_figure_free(fig);
+    lens_ctx_free(ctx);
+}
+
 /* Memory ------------------------------------------------------------------------------------------- */
 
 typedef struct failing {
@@ -1376,8 +1718,8 @@ static lens_status make_and_render(lens_ctx *ctx, maker *make) {
 /* The n-th allocation fails, for n = 1, 2, ... (then in larger steps): a status, and nothing leaks. */
 static void every_allocation_fails(void **state) {
     (void)state;
-    static maker *const some[] = { make_curves, make_one_weight, make_small_confusion, make_sheet,
-                                   make_probabilities };
+    static maker *const some[] = { make_curves, make_one_weight,    make_small_confusion,
+                                   make_sheet,  make_probabilities, make_tiles };
     failing f = { .left = -1 };
     lens_ctx_opts opts = { .threads = 1, .alloc = { failing_resize, &f } };
     lens_ctx *ctx;
@@ -1438,6 +1780,11 @@ int main(void) {
         T("files: both formats, bad names, unwritable folder", written_files),
         T("PNG beyond its size limit", png_too_large),
         T("tiles have scales and frames", tiles_have_scales_and_frames),
+        T("tiles of numbers: digits, marks, signs, one scale for a row", tiles_of_numbers),
+        T("every text of figures has its Chinese", every_word_is_translated),
+        T("widths and lines of Chinese text", chinese_widths_and_lines),
+        T("animated PNG", animated_png),
+        T("animations as a page and as single files", pages_and_single_frames),
         T("callers' mistakes", callers_mistakes),
         T("every allocation may fail", every_allocation_fails),
     };

@@ -6,35 +6,9 @@
 #include "format/nettext.h"
 #include "format/npy.h"
 #include "format/safetensors.h"
-#include "support/tempdir.h"
+#include "support/fixture.h"
 #include "test.h"
 #include <zlib.h>
-
-static lens_ctx *ctx;
-static size_t idle; /* bytes a fresh context holds */
-static char dir[TEMPDIR_PATH];
-
-static int setup(void **state) {
-    (void)state;
-    ctx = test_ctx(1);
-    idle = ctx_live_bytes(ctx);
-    tempdir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    assert_int_equal(ctx_live_bytes(ctx), idle);
-    lens_ctx_free(ctx);
-    tempdir_remove(dir);
-    return 0;
-}
-
-static const char *in_dir(const char *name) {
-    static char path[1024];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
 
 /* ---- IDX ---- */
 
@@ -574,5 +548,5 @@ int main(void) {
         T("net text: parse, print, parse", text_good),
         T("net text: errors name line, column and what was expected", text_bad),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

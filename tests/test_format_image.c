@@ -4,40 +4,13 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "format/image.h"
-#include "support/tempdir.h"
+#include "support/fixture.h"
 #include "test.h"
 #include <jpeglib.h>
 #include <lenslet/data.h>
 #include <png.h>
 #include <unistd.h>
-
-static lens_ctx *ctx;
-static size_t idle; /* bytes a fresh context holds */
-static char dir[TEMPDIR_PATH];
-
-static int setup(void **state) {
-    (void)state;
-    ctx = test_ctx(1);
-    idle = ctx_live_bytes(ctx);
-    tempdir_make(dir);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    assert_int_equal(ctx_live_bytes(ctx), idle);
-    lens_ctx_free(ctx);
-    tempdir_remove(dir);
-    return 0;
-}
-
-static const char *in_dir(const char *name) {
-    static char path[4][1024];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
+#include <zlib.h>
 
 /* A picture without symmetry: every pixel and channel differs from its neighbours. */
 static lens_image pattern(int w, int h, int c) {
@@ -353,6 +326,16 @@ static void pnm_kinds(void **state) {
     }
 }
 
+/* The largest request, of a context whose memory comes from here. */
+static size_t biggest;
+static void *measuring(void *user, void *ptr, size_t old_size, size_t new_size) {
+    (void)user, (void)old_size;
+    if (new_size > biggest) biggest = new_size;
+    if (new_size) return realloc(ptr, new_size);
+    free(ptr);
+    return NULL;
+}
+
 static void refused(void **state) {
     (void)state;
     lens_image p;
@@ -362,7 +345,12 @@ static void refused(void **state) {
         const char *part;
     } CASE[] = {
         { "", 0, "empty" },
-        { "<!DOCTYPE html>", 15, "not PNG, JPEG or PNM" },
+        { "<!DOCTYPE html>", 15, "bad: not PNG, JPEG or PNM: this is a web page" },
+        { "\xef\xbb\xbf\n <HTML>", 11, "this is a web page; the download went wrong" },
+        { "version https://git-lfs.github.com/spec/v1", 42, "Git LFS pointer" },
+        { "GIF89a", 6, "a GIF picture; convert it" },
+        { "RIFF\4\0\0\0WEBPVP8 ", 16, "a WebP picture" },
+        { "hello", 5, "not PNG, JPEG or PNM (it begins 68 65 6c 6c)" },
         { "P5 60000 60000 255\n", 19, "60000x60000" },
         { "P5 0 4 255\n", 11, "empty" },
         { "P5 4 4 255\nabc", 14, "needs 16 bytes" },
@@ -387,6 +375,47 @@ static void refused(void **state) {
     assert_fails(ctx, LENS_BAD_ARG, "channels",
                  img_decode(ctx, &p, "P1 1 1 1", 8, "bad", (img_opts){ 2, 0 }));
     assert_fails(ctx, LENS_IO, "nowhere", lens_image_read(ctx, &p, in_dir("nowhere"), 0));
+}
+
+/* A few bytes that claim a huge picture are refused before a pixel is allocated, whatever the kind. */
+static void bombs(void **state) {
+    (void)state;
+    static uint8_t file[1 << 16], pixels[64 * 64 * 3];
+    static const uint8_t SIDE[2] = { 0x2c, 0xec }; /* 11,500: below the cap on pixels */
+    lens_image p;
+    for (int kind = 0; kind < 3; kind++) {
+        uint8_t *png = NULL;
+        const uint8_t *bytes = file;
+        size_t size;
+        if (kind < 2) {
+            jpeg_kind k = { 3, JCS_RGB, JCS_YCbCr, false, kind == 1, 0 };
+            size = write_jpeg(file, sizeof file, 64, 64, pixels, k);
+            size_t at = 2; /* the frame header, C0 or C2: length, precision, height, width */
+            while (file[at + 1] != (kind == 1 ? 0xc2 : 0xc0))
+                at += 2 + (size_t)(file[at + 2] << 8 | file[at + 3]);
+            memcpy(file + at + 5, SIDE, 2);
+            memcpy(file + at + 7, SIDE, 2);
+        } else {
+            lens_image drawn = { 64, 64, 3, pixels };
+            assert_ok(ctx, img_encode_png(ctx, &drawn, &png, &size));
+            memcpy(png + 18, SIDE, 2);
+            memcpy(png + 22, SIDE, 2);
+            uLong crc = crc32(0, png + 12, 17);
+            for (int i = 0; i < 4; i++) png[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+            bytes = png;
+        }
+        biggest = 0;
+        lens_ctx *other = NULL;
+        lens_ctx_opts opts = { .threads = 1, .alloc = { measuring, NULL } };
+        assert_int_equal(lens_ctx_new(&other, &opts, NULL), LENS_OK);
+        biggest = 0;
+        assert_fails(other, LENS_BAD_FILE, "11500x11500 pixels takes at least",
+                     img_decode(other, &p, bytes, size, "bomb", (img_opts){ 0 }));
+        assert_non_null(strstr(lens_why(other), "bomb: "));
+        assert_true(biggest < 1 << 20);
+        lens_ctx_free(other);
+        ctx_free(ctx, png);
+    }
 }
 
 /* Every proper prefix of a good file is refused, and says which file. */
@@ -429,7 +458,7 @@ static void resize(void **state) {
     lens_image in = pattern(13, 7, 3), out;
     for (size_t k = 0; k < LENS_COUNT(SIZE); k++) {
         int w = SIZE[k][0], h = SIZE[k][1];
-        assert_ok(ctx, lens_image_resize(ctx, &in, w, h, &out));
+        assert_ok(ctx, lens_image_resize(ctx, &in, w, h, LENS_BILINEAR, &out));
         double sx = 13.0 / w, sy = 7.0 / h, rx = sx > 1 ? sx : 1, ry = sy > 1 ? sy : 1;
         for (int y = 0; y < h; y++)
             for (int x = 0; x < w; x++)
@@ -449,7 +478,7 @@ static void resize(void **state) {
         lens_image_free(ctx, &out);
     }
     memset(in.pixels, 255, 13 * 7 * 3);
-    assert_ok(ctx, lens_image_fit(ctx, &in, 6, 6, &out));
+    assert_ok(ctx, lens_image_fit(ctx, &in, 6, 6, LENS_BILINEAR, &out));
     assert_int_equal(out.width, 6);
     assert_int_equal(out.height, 6);
     for (int i = 0; i < 108; i++) assert_int_equal(out.pixels[i], 255);
@@ -457,12 +486,77 @@ static void resize(void **state) {
     /* 12x4 to 4x4: full height, the middle four columns. */
     lens_image wide = { 12, 4, 1, malloc(48) };
     for (int i = 0; i < 48; i++) wide.pixels[i] = (uint8_t)(20 * (i % 12));
-    assert_ok(ctx, lens_image_fit(ctx, &wide, 4, 4, &out));
+    assert_ok(ctx, lens_image_fit(ctx, &wide, 4, 4, LENS_BILINEAR, &out));
     for (int i = 0; i < 16; i++) assert_int_equal(out.pixels[i], 20 * (4 + i % 4));
     lens_image_free(ctx, &out);
-    assert_fails(ctx, LENS_BAD_ARG, "sides", lens_image_resize(ctx, &in, 0, 4, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "sides",
+                 lens_image_resize(ctx, &in, 0, 4, LENS_BILINEAR, &out));
     free(wide.pixels);
     free(in.pixels);
+}
+
+/* Pictures resized (and cut: to a square that covers, then its centre) as torchvision does it. */
+static void resize_as_torchvision(void **state) {
+    (void)state;
+    static const struct {
+        int in_w, in_h, in_c, w, h, crop;
+        lens_interpolation how;
+        uint8_t want[600];
+    } CASE[] = {
+#include "data/resize.inc"
+    };
+    for (size_t i = 0; i < LENS_COUNT(CASE); i++) {
+        lens_image in = pattern(CASE[i].in_w, CASE[i].in_h, CASE[i].in_c), out;
+        int w = CASE[i].w, h = CASE[i].h, crop = CASE[i].crop;
+        assert_ok(ctx,
+                  (crop ? lens_image_fit : lens_image_resize)(ctx, &in, w, h, CASE[i].how, &out));
+        assert_int_equal(out.width, w);
+        assert_int_equal(out.height, h);
+        if (crop) {
+            float whole[600], part[600];
+            lens_tensor from = { whole, 4, { 1, in.channels, h, w } };
+            lens_tensor to = { part, 4, { 1, in.channels, crop, crop } };
+            lens_image_to_chw(&out, whole);
+            assert_ok(ctx, lens_view(ctx, &from, 1, 0, &to));
+            for (int p = 0; p < crop * crop; p++)
+                assert_int_equal(lrintf(part[p] * 255), CASE[i].want[p]);
+        } else {
+            assert_memory_equal(out.pixels, CASE[i].want, (size_t)(w * h * in.channels));
+        }
+        lens_image_free(ctx, &out);
+        free(in.pixels);
+    }
+}
+
+/* TenCrop by its definition on a picture whose pixels say where they lie; the places of the grid. */
+static void views(void **state) {
+    (void)state;
+    enum { H = 9, W = 11, SIDE_H = 4, SIDE_W = 6 };
+    static const int TOP[5] = { 0, 0, 5, 5, 2 }, LEFT[5] = { 0, 5, 0, 5, 2 };
+    static float whole[2 * 3 * H * W], part[2 * 3 * SIDE_H * SIDE_W];
+    lens_tensor from = { whole, 4, { 2, 3, H, W } }, to = { part, 4, { 2, 3, SIDE_H, SIDE_W } };
+    for (int p = 0; p < 2 * 3 * H * W; p++) whole[p] = (float)p;
+    for (int v = 0; v < 10; v++) {
+        assert_ok(ctx, lens_view(ctx, &from, 10, v, &to));
+        for (int plane = 0; plane < 6; plane++)
+            for (int y = 0; y < SIDE_H; y++)
+                for (int x = 0; x < SIDE_W; x++) {
+                    int column = LEFT[v % 5] + x;
+                    if (v >= 5) column = W - 1 - column;
+                    int want = (plane * H + TOP[v % 5] + y) * W + column;
+                    assert_true(part[(plane * SIDE_H + y) * SIDE_W + x] == (float)want);
+                }
+    }
+    for (int v = 0; v < 50; v++) { /* 5 rows to spare, 0 to 5 in quarters: 0 1.25 2.5 3.75 5 */
+        static const int STEP[5] = { 0, 1, 3, 4, 5 };
+        assert_ok(ctx, lens_view(ctx, &from, 50, v, &to));
+        int column = v < 25 ? STEP[v % 5] : W - 1 - STEP[v % 5];
+        assert_true(part[0] == (float)(STEP[v % 25 / 5] * W + column));
+    }
+    assert_fails(ctx, LENS_BAD_ARG, "7 views", lens_view(ctx, &from, 7, 0, &to));
+    assert_fails(ctx, LENS_BAD_ARG, "view 5 of 5", lens_view(ctx, &from, 5, 5, &to));
+    assert_fails(ctx, LENS_BAD_SHAPE, "2x3x4x6 have no part of 2x3x9x11",
+                 lens_view(ctx, &to, 5, 0, &from));
 }
 
 /* No allocation may be missed: the n-th fails, for every n. */
@@ -495,6 +589,7 @@ static void out_of_memory(void **state) {
             lens_ctx_opts opts = { .threads = 1, .alloc = { failing, NULL } };
             countdown = 1000000;
             assert_int_equal(lens_ctx_new(&poor, &opts, NULL), LENS_OK);
+            size_t fresh = ctx_live_bytes(poor);
             countdown = n;
             lens_status status =
                 img_decode(poor, &p, file[kind], size[kind], "poor", (img_opts){ 0 });
@@ -504,7 +599,7 @@ static void out_of_memory(void **state) {
                 lens_image_free(poor, &p);
             else
                 assert_int_equal(status, LENS_NOMEM);
-            assert_int_equal(ctx_live_bytes(poor), idle);
+            assert_int_equal(ctx_live_bytes(poor), fresh);
             lens_ctx_free(poor);
         }
         assert_true(done);
@@ -524,9 +619,13 @@ int main(void) {
         T("JPEG: the eight EXIF orientations", jpeg_orientation),
         T("PNM: P1 to P6, 8 and 16 bits", pnm_kinds),
         T("pictures: empty, foreign, oversized and malformed files are refused", refused),
+        T("pictures: a short file that claims a huge picture gets no memory", bombs),
         T("pictures: every truncation is refused", truncated),
         T("pictures: resize against a plain triangle filter; fit cuts the centre", resize),
+        T("pictures: bilinear and bicubic resize, resize and centre crop equal torchvision's",
+          resize_as_torchvision),
+        T("pictures: five-crop, ten-crop and the 5x5 grid by their definition", views),
         T("pictures: the n-th allocation fails", out_of_memory),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -8,27 +8,10 @@
 #include "format/pickle.h"
 #include "format/tensors.h"
 #include "format/zip.h"
-#include "support/tempdir.h"
+#include "support/fixture.h"
 #include "test.h"
 #include <lenslet/net.h>
 #include <stdlib.h>
-
-static lens_ctx *ctx;
-static size_t idle;
-
-static int setup(void **state) {
-    (void)state;
-    if (lens_ctx_new(&ctx, &(lens_ctx_opts){ .threads = 1 }, NULL) != LENS_OK) return -1;
-    idle = ctx_live_bytes(ctx);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    bool leak = ctx_live_bytes(ctx) != idle;
-    lens_ctx_free(ctx);
-    return leak ? -1 : 0;
-}
 
 /* ---- Composing bytes ---- */
 
@@ -255,26 +238,22 @@ static void test_committed(void **state) {
 }
 
 static void test_made_now(void **state) {
-    char folder[TEMPDIR_PATH], command[2048];
+    char command[2048];
     (void)state;
     if (system("/usr/bin/python3 -c 'import torch' 2>/dev/null") != 0) {
         print_message("SKIPPED: PyTorch is not installed (Debian: python3-torch)\n");
         skip(); /* the committed files stand for this PyTorch; CI installs it */
     }
-    tempdir_make(folder);
     snprintf(command, sizeof command, "/usr/bin/python3 '%s/tests/data/make_pth.py' '%s'",
-             TEST_SOURCE_DIR, folder);
+             TEST_SOURCE_DIR, dir);
     assert_int_equal(system(command), 0);
-    check_folder(folder);
-    tempdir_remove(folder);
+    check_folder(dir);
 }
 
 /* Converting keeps types, makes strides row-major, and reads back the same. */
 static void test_convert(void **state) {
-    char folder[TEMPDIR_PATH], out[1024];
+    const char *out = in_dir("plain.safetensors");
     (void)state;
-    tempdir_make(folder);
-    snprintf(out, sizeof out, "%s/plain.safetensors", folder);
     assert_ok(ctx, lens_weights_convert(ctx, TEST_SOURCE_DIR "/tests/data/plain-stream.pth", out));
     tensor_file *a, *b;
     float x[60], y[60];
@@ -291,7 +270,6 @@ static void test_convert(void **state) {
     }
     tensors_close(a);
     tensors_close(b);
-    tempdir_remove(folder);
 }
 
 /* ---- Damage ---- */
@@ -818,10 +796,9 @@ static void test_into_net(void **state) {
         { "module.linear.weight", 2, { 3, 2 } },
         { "module.linear.bias", 1, { 3 } },
     };
-    char folder[TEMPDIR_PATH], path[1024], *left;
+    const char *path = in_dir("weights.bin"); /* the ending says nothing */
+    char *left;
     (void)state;
-    tempdir_make(folder);
-    snprintf(path, sizeof path, "%s/weights.bin", folder); /* the ending says nothing */
     write_weights(path, good, 8);
     lens_net *net = small_net(3);
     assert_ok(ctx, lens_net_load_weights(net, path));
@@ -872,7 +849,6 @@ static void test_into_net(void **state) {
         ctx, LENS_BAD_FILE, "none of the weights fits",
         lens_net_load_weights_with(net, path, &(lens_weights_opts){ .partial = true }, NULL));
     lens_net_free(net);
-    tempdir_remove(folder);
 }
 
 int main(void) {
@@ -892,5 +868,5 @@ int main(void) {
         T("web pages, Git LFS pointers, text, empty files", test_mistakes),
         T("weights into a net: strict, partial, new head, other names", test_into_net),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

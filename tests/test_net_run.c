@@ -2,7 +2,7 @@
  *
  * The oracle for the executor is a naive one below: every value and gradient has memory of its own,
  * filled with NaN, nothing is shared, fused or skipped. Operators are the engine's own, so results must
- * be equal bit for bit.
+ * be equal bit for bit; but for a batch norm that was folded into weights, which rounds differently.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "net/net.h"
@@ -54,6 +54,9 @@ static lens_node *random_node(rng *r, lens_node *const *made, int count) {
     case 10: return lens_avgpool(x, NULL, window);
     case 11: return lens_softmax(x, NULL);
     case 12: return lens_reshape(x, NULL, a.c, SIDE, SIDE);
+    case 14:
+        return lens_output(x, NULL,
+                           (lens_output_opts){ .weight = 1, .training = rng_below(r, 2) != 0 });
     case 13: return a.c + b.c > 12 ? x : lens_concat((lens_node *[]){ x, other }, 2, NULL);
     default: return a.c == b.c ? lens_add(x, other, NULL) : lens_scaled_tanh(x, NULL);
     }
@@ -75,7 +78,9 @@ static lens_net *random_net(lens_ctx *ctx, uint64_t seed, int steps) {
         for (int k = 0; lens_node_input(lens_net_node(net, i), k); k++)
             read[lens_node_input(lens_net_node(net, i), k)->index] = true;
     for (int i = 0; i < lens_net_nodes(net); i++)
-        if (!read[i]) loose[ends++] = lens_net_node(net, i);
+        if (!read[i] && !net_is_output(lens_net_node(net, i)))
+            loose[ends++] = lens_net_node(net, i);
+    if (!ends) loose[ends++] = made[0];
     lens_node *x = ends > 1 ? lens_concat(loose, ends, NULL) : loose[0];
     x = lens_dense(lens_flatten(x, NULL), "fc", (lens_dense_opts){ .out = CLASSES });
     assert_ok(ctx, lens_net_finish(net, x));
@@ -107,7 +112,7 @@ static size_t count_of(const naive *v, int i) {
     return shape_count(v->net->node[i]->op.out) * (size_t)v->n;
 }
 
-/* Forward and, if dy, backward. Results stay in `v`. */
+/* Forward and, if dy, backward. dy: of all outputs, one after the other. Results stay in `v`. */
 static void naive_step(naive *v, lens_net *net, lens_ctx *ctx, int n, const float *input,
                        bool train, uint64_t seed, uint32_t step, const float *dy) {
     int nodes = net->nodes;
@@ -127,9 +132,14 @@ static void naive_step(naive *v, lens_net *net, lens_ctx *ctx, int n, const floa
             v->grad[i] = nans(count_of(v, i));
             memset(v->grad[i], 0, count_of(v, i) * sizeof(float));
         }
-        memcpy(v->grad[nodes - 1], dy, count_of(v, nodes - 1) * sizeof(float));
     }
     bool *written = calloc((size_t)nodes, sizeof *written);
+    for (int k = 0; dy && k < lens_net_outputs(net); k++) {
+        int i = lens_net_output_at(net, k)->index;
+        memcpy(v->grad[i], dy, count_of(v, i) * sizeof(float));
+        dy += count_of(v, i);
+        written[i] = true;
+    }
     for (int t = 0; t < (dy ? 2 * nodes : nodes); t++) {
         bool back = t >= nodes;
         int i = back ? 2 * nodes - 1 - t : t;
@@ -219,6 +229,31 @@ static void same_bits(const char *what, uint64_t seed, const float *a, const flo
                      (unsigned long long)seed, i, (double)a[i], (double)b[i]);
 }
 
+/* Whether an inference session of this net folds a batch norm into weights. */
+static bool folds(const lens_net *net, lens_ctx *ctx, bool watch) {
+    memory_plan plan;
+    lens_session_opts opts = { .batch = 1, .watch = watch };
+    assert_ok(ctx, plan_make(&plan, net, ctx, &opts));
+    bool any = false;
+    for (int i = 0; i < net->nodes; i++) any |= plan.node[i].norm != PLAN_NONE;
+    plan_free(ctx, &plan);
+    return any;
+}
+
+/* Folding multiplies each weight by a rounded factor: a few units in the last place of every product,
+ * in nets of up to 20 layers with values about 1. */
+static void same_inference(const char *what, uint64_t seed, bool folded, const float *a,
+                           const float *b, size_t count) {
+    if (!folded) {
+        same_bits(what, seed, a, b, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs((double)a[i] - (double)b[i]) <= 2e-5 * (1 + fabs((double)b[i]))))
+            fail_msg("%s, net %llu: element %zu is %.9g, expected about %.9g", what,
+                     (unsigned long long)seed, i, (double)a[i], (double)b[i]);
+}
+
 static lens_session *session(lens_net *net, lens_ctx *ctx, lens_session_opts opts) {
     lens_session *s;
     assert_ok(ctx, lens_session_new(&s, net, ctx, &opts));
@@ -232,7 +267,11 @@ static lens_tensor picture(float *data, int n) {
 /* ---- Everything against the naive executor -------------------------------------------------- */
 
 static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watch) {
-    float x[MAX_N * 2 * SIDE * SIDE], dy[MAX_N * CLASSES];
+    enum { MOST = 16, MAX_C = 12 };
+    static float dy[MOST * MAX_N * MAX_C * SIDE * SIDE];
+    float x[MAX_N * 2 * SIDE * SIDE];
+    int outputs = lens_net_outputs(net);
+    assert_true(outputs >= 1 && outputs <= MOST);
     rng r = rng_start(seed, RNG_TEST, 2, 0);
     lens_session *s =
         session(net, ctx,
@@ -242,15 +281,24 @@ static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watc
     for (int step = 0; step < 3; step++) {
         int n = MAX_N - step;
         naive v;
-        lens_tensor y, grad, in = picture(x, n), out = { dy, 2, { n, CLASSES } };
+        lens_tensor y, grad, in = picture(x, n), out[MOST];
         fill(&r, x, LENS_COUNT(x));
         fill(&r, dy, LENS_COUNT(dy));
 
         naive_step(&v, net, ctx, n, x, false, 7, 0, NULL);
         assert_ok(ctx, lens_run(quick, &in, &y));
-        same_bits("inference", seed, y.data, v.value[net->nodes - 1], (size_t)n * CLASSES);
+        same_inference("inference", seed, folds(net, ctx, watch), y.data, v.value[net->nodes - 1],
+                       (size_t)n * CLASSES);
         assert_ok(ctx, lens_run(s, &in, &y));
         same_bits("lens_run", seed, y.data, v.value[net->nodes - 1], (size_t)n * CLASSES);
+        for (int i = 0; i < net->nodes; i++) {
+            if (!net_is_output(net->node[i])) continue;
+            assert_ok(ctx, lens_peek(s, net->node[i], LENS_VALUE, &y));
+            same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
+            if (net->node[i]->training) continue;
+            assert_ok(ctx, lens_peek(quick, net->node[i], LENS_VALUE, &y));
+            same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
+        }
         for (int i = 0; watch && i < net->nodes; i++) {
             assert_ok(ctx, lens_peek(s, net->node[i], LENS_VALUE, &y));
             same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
@@ -260,7 +308,16 @@ static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watc
         naive_step(&v, net, ctx, n, x, true, 7, (uint32_t)step, dy);
         assert_ok(ctx, lens_forward(s, &in, (uint32_t)step, &y));
         same_bits("training", seed, y.data, v.value[net->nodes - 1], (size_t)n * CLASSES);
-        assert_ok(ctx, lens_backward(s, &out));
+        float *next = dy;
+        for (int k = 0; k < outputs; k++) {
+            const lens_node *node = lens_net_output_at(net, k);
+            assert_ok(ctx, lens_peek(s, node, LENS_VALUE, &out[k]));
+            same_bits(node->op.name, seed, out[k].data, v.value[node->index],
+                      count_of(&v, node->index));
+            out[k].data = next;
+            next += lens_tensor_count(&out[k]);
+        }
+        assert_ok(ctx, lens_backward_outputs(s, out, outputs));
         for (int i = 0; i < net->params; i++) {
             if (!net_param_op(&net->param[i])->trainable) continue;
             assert_ok(ctx, lens_grad(s, i, &grad));
@@ -291,6 +348,88 @@ static void plans_change_no_bit(void **state) {
         assert_int_equal(ctx_live_bytes(ctx), live);
         lens_ctx_free(ctx);
     }
+}
+
+/* ---- Several outputs ------------------------------------------------------------------------ */
+
+/* conv - relu - fc, and a head behind conv if `head`. */
+static lens_net *two_headed(lens_ctx *ctx, bool head, bool training) {
+    lens_net *net = lens_net_new(ctx, "two");
+    lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+    x = lens_conv2d(x, "conv", (lens_conv2d_opts){ .out = 3, .kernel = { 3 } });
+    if (head)
+        lens_output(lens_dense(x, "aux.fc", (lens_dense_opts){ .out = 40 }), "aux",
+                    (lens_output_opts){ .weight = 0.3f, .training = training });
+    x = lens_dense(lens_relu(x, "relu"), "fc", (lens_dense_opts){ .out = CLASSES });
+    assert_ok(ctx, lens_net_finish(net, x));
+    fill_weights(net, 3);
+    return net;
+}
+
+static void training_outputs_cost_inference_nothing(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *plain = two_headed(ctx, false, false), *net = two_headed(ctx, true, true);
+    lens_tensor y;
+    lens_node_info info;
+    assert_int_equal(lens_net_parameters(net), lens_net_parameters(plain));
+    assert_int_equal(lens_net_macs(net), lens_net_macs(plain));
+    lens_node_info_get(lens_net_find(net, "aux.fc"), &info);
+    assert_true(info.training);
+    assert_int_equal(info.macs, 40 * 3 * (SIDE - 2) * (SIDE - 2));
+
+    lens_session *a = session(plain, ctx, (lens_session_opts){ .batch = 3 });
+    lens_session *b = session(net, ctx, (lens_session_opts){ .batch = 3 });
+    assert_int_equal(lens_session_bytes(a), lens_session_bytes(b));
+    lens_session_free(b);
+    b = session(net, ctx, (lens_session_opts){ .watch = true });
+    assert_fails(ctx, LENS_BAD_ARG, "aux.fc: it serves training alone",
+                 lens_peek(b, lens_net_find(net, "aux.fc"), LENS_VALUE, &y));
+    assert_fails(ctx, LENS_BAD_ARG, "aux: it serves training alone",
+                 lens_mute(b, lens_net_find(net, "aux"), 0, true));
+    lens_session_free(a);
+    lens_session_free(b);
+    lens_net_free(plain);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+static void outputs_by_number(void **state) {
+    (void)state;
+    float dy[CLASSES + 40] = { 0 }, x[2 * SIDE * SIDE] = { 1 };
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = two_headed(ctx, true, false);
+    lens_tensor y[3] = { { dy, 2, { 1, CLASSES } }, { dy, 2, { 1, 40 } }, { 0 } };
+    lens_tensor in = picture(x, 1), out;
+    assert_int_equal(lens_net_outputs(net), 2);
+    assert_ptr_equal(lens_net_output_at(net, 0), lens_net_output(net));
+    assert_ptr_equal(lens_net_output_at(net, 1), lens_net_find(net, "aux"));
+    assert_null(lens_net_output_at(net, 2));
+    assert_null(lens_net_output_at(net, -1));
+
+    lens_session *s = session(net, ctx, (lens_session_opts){ .train = true });
+    assert_ok(ctx, lens_forward(s, &in, 0, &out));
+    assert_fails(ctx, LENS_BAD_ARG, "got 3 gradients but net two has 2 outputs",
+                 lens_backward_outputs(s, y, 3));
+    assert_fails(ctx, LENS_BAD_ARG, "got 0 gradients", lens_backward_outputs(s, y, 0));
+    y[1].dim[1] = 39;
+    assert_fails(ctx, LENS_BAD_SHAPE, "dy has shape 1x39 but the output aux has 1x40",
+                 lens_backward_outputs(s, y, 2));
+    assert_fails(ctx, LENS_BAD_ARG, "dy has no data", lens_backward(s, &y[2]));
+    assert_ok(ctx, lens_backward(s, y));
+    lens_session_free(s);
+    lens_net_free(net);
+
+    net = lens_net_new(ctx, "bad");
+    lens_node *first = lens_input(net, "data", 2, SIDE, SIDE);
+    lens_node *last =
+        lens_output(first, "aux", (lens_output_opts){ .weight = 1, .training = true });
+    assert_fails(ctx, LENS_BAD_ARG, "data: it is the output of net bad, but aux comes after it",
+                 lens_net_finish(net, first));
+    assert_fails(ctx, LENS_BAD_ARG, "the main output of net bad cannot be for training alone",
+                 lens_net_finish(net, last));
+    lens_net_free(net);
+    lens_ctx_free(ctx);
 }
 
 /* ---- Fusion --------------------------------------------------------------------------------- */
@@ -337,6 +476,77 @@ static void fused_is_separate(void **state) {
 
         compare_steps(net, ctx, (uint64_t)kind, false);
         compare_steps(net, ctx, (uint64_t)kind, true);
+        lens_net_free(net);
+    }
+    lens_ctx_free(ctx);
+}
+
+/* Residual blocks as nets have them: whichever branch is computed later takes the norm, the sum and the
+ * activation; nothing but convolutions runs. The same under Winograd, whose sides begin at 12. */
+static void residual_blocks_fuse(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    for (int kind = 0; kind < 8; kind++) {
+        bool shortcut_last = kind & 1, wide = kind & 2, norms = kind & 4;
+        int maps = wide ? 16 : 3, side = wide ? 12 : SIDE;
+        lens_net *net = lens_net_new(ctx, "residual");
+        lens_node *x = lens_input(net, "data", 2, side, side), *main = NULL, *shortcut = NULL;
+        x = lens_conv2d(x, "stem", (lens_conv2d_opts){ .out = maps, .kernel = { 1 } });
+        for (int turn = 0; turn < 2; turn++)
+            if (turn == shortcut_last) {
+                shortcut =
+                    lens_conv2d(x, "shortcut", (lens_conv2d_opts){ .out = maps, .kernel = { 1 } });
+            } else {
+                main = lens_conv2d(x, "main",
+                                   (lens_conv2d_opts){ .out = maps, .kernel = { 3 }, .pad = 1 });
+                if (norms) main = lens_batchnorm(main, "norm", (lens_batchnorm_opts){ 0 });
+            }
+        lens_node *end = lens_leaky_relu(lens_add(main, shortcut, "add"), "act", 0.1f);
+        finished(ctx, lens_conv2d(end, "last", (lens_conv2d_opts){ .out = 1, .kernel = { 1 } }));
+        memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 2 });
+        for (int i = 1; i < net->nodes; i++)
+            assert_int_equal(plan.node[i].forward == PLAN_RUN,
+                             strcmp(net->node[i]->op.kind->name, "conv2d") == 0);
+        plan_free(ctx, &plan);
+
+        float data[2 * 2 * 12 * 12];
+        rng r = rng_start((uint64_t)kind, RNG_TEST, 4, 0);
+        fill(&r, data, LENS_COUNT(data));
+        lens_tensor y, in = { data, 4, { 2, 2, side, side } };
+        naive v;
+        naive_step(&v, net, ctx, 2, data, false, 0, 0, NULL);
+        lens_session *s = session(net, ctx, (lens_session_opts){ .batch = 2 });
+        assert_ok(ctx, lens_run(s, &in, &y));
+        same_inference("residual", (uint64_t)kind, norms, y.data, v.value[net->nodes - 1],
+                       2 * (size_t)(side * side));
+        naive_free(&v);
+        lens_session_free(s);
+        lens_net_free(net);
+    }
+    lens_ctx_free(ctx);
+}
+
+/* batchnorm - relu - conv: the convolution takes both on its way in, if it is not Winograd's. */
+static void norms_before_convolutions_fuse(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    for (int kind = 0; kind < 4; kind++) {
+        bool acts = kind & 1;
+        lens_net *net = lens_net_new(ctx, "before");
+        lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+        x = lens_batchnorm(x, "norm", (lens_batchnorm_opts){ 0 });
+        if (acts) x = lens_relu(x, "relu");
+        int side = kind & 2 ? 3 : 1;
+        x = lens_conv2d(x, "conv",
+                        (lens_conv2d_opts){ .out = 4, .kernel = { side }, .pad = side / 2 });
+        finished(ctx, lens_dense(x, NULL, (lens_dense_opts){ .out = CLASSES }));
+        memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 2 });
+        int conv = lens_net_find(net, "conv")->index;
+        assert_int_equal(plan.node[conv].before, lens_net_find(net, "norm")->index);
+        assert_int_equal(plan.node[conv].before_act, acts ? ACT_RELU : ACT_NONE);
+        for (int i = 1; i < conv; i++) assert_int_equal(plan.node[i].forward, PLAN_SKIP);
+        plan_free(ctx, &plan);
+        compare_steps(net, ctx, (uint64_t)kind, false);
         lens_net_free(net);
     }
     lens_ctx_free(ctx);
@@ -438,6 +648,43 @@ static lens_net *small_net(lens_ctx *ctx) {
     return finished(ctx, lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES }));
 }
 
+static void timing_follows_the_plan(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net = small_net(ctx), *other = small_net(ctx);
+    lens_session *s =
+        session(net, ctx, (lens_session_opts){ .batch = 1, .train = true, .timed = true });
+    lens_session *plain = session(net, ctx, (lens_session_opts){ .batch = 1 });
+    float x[2 * SIDE * SIDE] = { 0.5f }, dy[CLASSES] = { 1 };
+    lens_tensor y, in = picture(x, 1), out = { dy, 2, { 1, CLASSES } };
+    lens_node *conv = lens_net_find(net, "conv2"), *flat = lens_net_find(net, "flat");
+    lens_node_timing t;
+
+    assert_int_equal(lens_timing(s, conv, &t), LENS_BAD_ARG);
+    assert_string_equal(lens_why(ctx), "conv2: nothing has been run yet");
+    assert_int_equal(lens_timing(s, lens_net_find(other, "conv2"), &t), LENS_BAD_ARG);
+    assert_string_equal(lens_why(ctx), "lens_timing: the node is not one of net small");
+    assert_int_equal(lens_timing(plain, conv, &t), LENS_BAD_ARG);
+    assert_string_equal(lens_why(ctx), "conv2: lens_timing needs a session made with timed");
+
+    assert_ok(ctx, lens_forward(s, &in, 0, &y));
+    assert_ok(ctx, lens_timing(s, conv, &t));
+    assert_true(t.forward > 0 && t.backward == 0 && !t.merged);
+    assert_string_equal(t.forward_by, "direct");
+    assert_string_equal(t.weight_by, "direct");
+    assert_ok(ctx, lens_timing(s, flat, &t));
+    assert_true(t.forward == 0 && t.merged && !t.forward_by);
+    assert_ok(ctx, lens_backward(s, &out));
+    assert_ok(ctx, lens_timing(s, conv, &t));
+    assert_true(t.forward > 0 && t.backward > 0);
+
+    lens_session_free(plain);
+    lens_session_free(s);
+    lens_net_free(net);
+    lens_net_free(other);
+    lens_ctx_free(ctx);
+}
+
 static void steady_state_allocates_nothing(void **state) {
     (void)state;
     lens_ctx *ctx = test_ctx(2);
@@ -494,7 +741,7 @@ static void backward_needs_its_forward(void **state) {
 
     assert_ok(ctx, lens_forward(s, &in, 0, &y));
     out.dim[0] = 1;
-    assert_fails(ctx, LENS_BAD_SHAPE, "dy has shape 1x3 but the output has 2x3",
+    assert_fails(ctx, LENS_BAD_SHAPE, "dy has shape 1x3 but the output fc has 2x3",
                  lens_backward(s, &out));
     assert_fails(ctx, LENS_BAD_ARG, "made with train", lens_forward(quick, &in, 0, &y));
     assert_fails(ctx, LENS_BAD_ARG, "made with train", lens_backward(quick, &out));
@@ -623,7 +870,8 @@ static void inference_of_one_is_inference_of_many(void **state) {
     lens_tensor all, again, y, in = picture(x, 16);
     assert_ok(ctx, lens_run(many, &in, &all));
     assert_ok(ctx, lens_run(train, &in, &again));
-    same_bits("a training session's lens_run", 0, again.data, all.data, 16 * CLASSES);
+    same_inference("a training session's lens_run", 0, folds(net, ctx, false), again.data, all.data,
+                   16 * CLASSES);
     for (int i = 0; i < 16; i++) {
         in = picture(x + i * 2 * SIDE * SIDE, 1);
         for (int twice = 0; twice < 2; twice++) {
@@ -763,7 +1011,7 @@ static void muted_maps_are_silent(void **state) {
     assert_ok(ctx, lens_mute(s, relu, 1, false));
     assert_ok(ctx, lens_run(s, &in, &y));
     assert_ok(ctx, lens_run(plain, &in, &v));
-    same_bits("sound again", 0, y.data, v.data, 2 * CLASSES);
+    same_inference("sound again", 0, folds(net, ctx, false), y.data, v.data, 2 * CLASSES);
     assert_memory_not_equal(before, (float[2 * CLASSES]){ 0 }, sizeof before);
 
     assert_fails(ctx, LENS_BAD_ARG, "channel 4", lens_mute(s, relu, 4, true));
@@ -899,13 +1147,20 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T("random nets: every plan gives the bits of the naive executor", plans_change_no_bit),
         T("[G2] fused activation: same bits as a separate one", fused_is_separate),
+        T("residual blocks: norm, sum and activation are done by a convolution",
+          residual_blocks_fuse),
+        T("norms before convolutions are done by them", norms_before_convolutions_fuse),
         T("a value with two readers is neither fused nor overwritten", shared_values_stay),
         T("placement: buffers alive at one time never overlap", buffers_keep_apart),
         T("inference frees values after their last reader", inference_frees_values),
+        T("timing: a node spends time where the plan runs it", timing_follows_the_plan),
         T("a steady-state step allocates nothing", steady_state_allocates_nothing),
         T("[P7] backward without its own forward is refused", backward_needs_its_forward),
         T("shapes that do not fit name both sides", shapes_name_both_sides),
         T("a session too large names its bytes", too_large_names_the_bytes),
+        T("[M6] an auxiliary head costs inference nothing",
+          training_outputs_cost_inference_nothing),
+        T("several outputs, each with its gradient", outputs_by_number),
         T("dy may lie in the output, unless backward reads it", dy_in_the_output),
         T("[J16] inference: same input, same output, whatever the batch",
           inference_of_one_is_inference_of_many),

@@ -37,6 +37,8 @@ static const char whole[] =
     "conv2d           conv1    out=6 kernel=5x3 stride=2x1 pad=1,0,2,1\n"
     "leaky_relu       leaky    slope=0.25\n"
     "conv2d           conv2    out=6 kernel=3 dilation=2 mode=same groups=2 no_bias=true flip=true\n"
+    "output           aux      weight=0.3 training=true\n"
+    "output           middle   from=leaky\n"
     "conv2d           conv3    from=leaky out=6 kernel=1 table=\"0 1;1 2;2 3;3 4;4 5;5 0\"\n"
     "add              sum      from=conv2,conv3\n"
     "conv_transpose2d up       out=3 kernel=3 stride=2 extra=1x0\n"

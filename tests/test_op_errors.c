@@ -76,6 +76,10 @@ static void others(void **state) {
             lens_add(x, lens_maxpool(x, NULL, (lens_pool_opts){ .kernel = { 2 } }), "sum"));
     REFUSED(2, 4, 4, LENS_BAD_SHAPE, "cat: input 2 is 32 but input 1 is 2x4x4",
             lens_concat((lens_node *[]){ x, lens_flatten(x, NULL) }, 2, "cat"));
+    REFUSED(2, 4, 4, LENS_BAD_ARG, "aux: weight is -1 but must not be below 0",
+            lens_output(x, "aux", (lens_output_opts){ .weight = -1 }));
+    REFUSED(2, 4, 4, LENS_BAD_ARG, "aux: an output for training alone needs the weight",
+            lens_output(x, "aux", (lens_output_opts){ .training = true }));
     REFUSED(2, 4, 4, LENS_BAD_SHAPE, "input 2x4x4 has 32 numbers but 3x3x3 needs 27",
             lens_reshape(x, "r", 3, 3, 3));
     REFUSED(2, 4, 4, LENS_BAD_ARG, "rate is 1 ", lens_dropout(x, "d", 1));
@@ -118,13 +122,13 @@ static void table(void **state) {
         bool computes = k->min_inputs > 0 && !(k->flags & OP_ALIAS);
         assert_int_equal(computes, k->forward != NULL);
         assert_int_equal(computes, k->backward != NULL);
-        assert_int_equal((k->flags & OP_IS_ACT) != 0, k->act_of != NULL);
+        assert_int_equal((k->flags & OP_IS_ACT) != 0, k->act != ACT_NONE);
         for (const op_option *o = k->options; o && o->key; o++) {
             assert_true(o->offset < k->opts_size);
             assert_true(strlen(o->what) > 5);
         }
     }
-    assert_int_equal(count, 29);
+    assert_int_equal(count, 37);
     assert_null(op_find("convolution"));
 }
 

@@ -49,13 +49,15 @@ static void close_world(world *w) {
     tempdir_remove(w->folder);
 }
 
-/* conv 4@3x3 - batch norm - ReLU - pool - dropout - classes: all that keeps state or draws. */
+/* conv 4@3x3 - batch norm - ReLU - pool - dropout - classes: all that keeps state or draws; and a head. */
 static lens_net *rich_net(lens_ctx *ctx) {
     lens_net *net = lens_net_new(ctx, "rich");
     lens_node *x = lens_input(net, "data", 1, TOY_SIDE, TOY_SIDE);
     x = lens_conv2d(x, "conv1", (lens_conv2d_opts){ .out = 4, .kernel = { 3 }, .pad = 1 });
     x = lens_relu(lens_batchnorm(x, "bn1", (lens_batchnorm_opts){ 0 }), NULL);
     x = lens_maxpool(x, NULL, (lens_pool_opts){ .kernel = { 2 } });
+    lens_output(lens_dense(x, "aux.fc", (lens_dense_opts){ .out = CLASSES }), "aux",
+                (lens_output_opts){ .weight = 0.3f, .training = true });
     x = lens_dropout(x, NULL, 0.25f);
     x = lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES });
     assert_ok(ctx, lens_net_finish(net, x));
@@ -213,7 +215,7 @@ static void loop_by_hand(void **state) {
     assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
     lens_net_hash(net, a);
 
-    float mean[1], std[1], dy[8 * CLASSES];
+    float mean[1], std[1], dy[2 * 8 * CLASSES];
     lens_loader *loader;
     lens_session *session;
     lens_optim *optim;
@@ -235,11 +237,15 @@ static void loop_by_hand(void **state) {
             double loss;
             lens_tensor y;
             assert_ok(w.ctx, lens_forward(session, &batch.images, step++, &y));
-            lens_tensor d = y;
-            d.data = dy;
-            assert_ok(w.ctx, lens_loss_eval(w.ctx, &o.loss, &y, batch.labels, &loss, NULL, &d));
+            lens_tensor d[2] = { y, y };
+            d[0].data = dy;
+            d[1].data = dy + 8 * CLASSES;
+            assert_ok(w.ctx, lens_loss_eval(w.ctx, &o.loss, &y, batch.labels, &loss, NULL, &d[0]));
             mean_loss += loss * batch.n / TRAIN;
-            assert_ok(w.ctx, lens_backward(session, &d));
+            assert_ok(w.ctx, lens_peek(session, lens_net_find(hand, "aux"), LENS_VALUE, &y));
+            assert_ok(w.ctx, lens_loss_eval(w.ctx, &o.loss, &y, batch.labels, NULL, NULL, &d[1]));
+            for (int i = 0; i < batch.n * CLASSES; i++) d[1].data[i] *= 0.3f;
+            assert_ok(w.ctx, lens_backward_outputs(session, d, 2));
             assert_ok(w.ctx, lens_optim_step(optim, session, 0.1));
         }
         assert_near(t.loss[epoch], mean_loss, 1e-12);
@@ -1165,6 +1171,55 @@ end:
     return status;
 }
 
+/* A head that reads the main output's scores, with weight w, is 1 + w times the loss: so plain gradient
+ * descent takes the way of a rate 1 + w times as high. */
+static void heads_add_weighted_losses(void **state) {
+    (void)state;
+    enum { HEADS = 2 };
+    const float weight[HEADS] = { 0.5f, 0.25f };
+    double worst = 0;
+    world w = open_world(1);
+    lens_net *net[2];
+    for (int k = 0; k < 2; k++) {
+        net[k] = lens_net_new(w.ctx, "heads");
+        lens_node *x = lens_input(net[k], "data", 1, TOY_SIDE, TOY_SIDE);
+        x = lens_tanh(lens_conv2d(x, "conv1", (lens_conv2d_opts){ .out = 4, .kernel = { 3 } }),
+                      NULL);
+        x = lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES });
+        for (int i = 0; k == 1 && i < HEADS; i++)
+            lens_output(x, NULL, (lens_output_opts){ .weight = weight[i], .training = i == 1 });
+        if (k == 1)
+            lens_output(lens_dense(x, "idle", (lens_dense_opts){ .out = 3 }), "free",
+                        (lens_output_opts){ 0 });
+        assert_ok(w.ctx, lens_net_finish(net[k], lens_flatten(x, "scores")));
+        lens_train_opts o = { .epochs = 1, .batch = 8, .seed = 5 };
+        o.optim.rate = k ? 0.02 : 0.02 * (1 + (double)(weight[0] + weight[1]));
+        lens_train_result result;
+        assert_ok(w.ctx, lens_train(net[k], w.data, &o, &result));
+    }
+    for (int i = 0; i < 4; i++) { /* conv1 and fc */
+        lens_param a, b;
+        assert_ok(w.ctx, lens_net_param(net[0], i, &a));
+        assert_ok(w.ctx, lens_net_param_named(net[1], a.name, &b));
+        for (int64_t e = 0; e < lens_tensor_count(&a.value); e++)
+            worst = fmax(worst, fabs((double)a.value.data[e] - (double)b.value.data[e]));
+    }
+    assert_near(worst, 0, 1e-5);
+    lens_net_free(net[0]);
+    lens_net_free(net[1]);
+
+    lens_net *bad = lens_net_new(w.ctx, "bad");
+    lens_node *x = lens_input(bad, "data", 1, TOY_SIDE, TOY_SIDE);
+    lens_output(lens_dense(x, "fc3", (lens_dense_opts){ .out = 3 }), "aux",
+                (lens_output_opts){ .weight = 1 });
+    assert_ok(w.ctx,
+              lens_net_finish(bad, lens_dense(x, "fc", (lens_dense_opts){ .out = CLASSES })));
+    assert_fails(w.ctx, LENS_BAD_SHAPE, "output aux of net bad has 3 features but",
+                 lens_train(bad, w.data, NULL, NULL));
+    lens_net_free(bad);
+    close_world(&w);
+}
+
 static void any_allocation_may_fail(void **state) {
     (void)state;
     world w = open_world_of(1, 8, 4, 2, 100);
@@ -1208,6 +1263,7 @@ static const struct CMUnitTest tests[] = {
     T("train: a damaged state is refused", damaged_state_is_refused),
     T("train: divergence names layer, step and pictures", divergence_is_explained),
     T("train: mistakes are named, nothing is touched", mistakes_are_named),
+    T("[M6] heads add their weighted losses", heads_add_weighted_losses),
     T("train: any allocation may fail", any_allocation_may_fail),
 };
 

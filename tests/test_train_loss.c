@@ -210,6 +210,68 @@ static void large_scores_stay_finite(void **state) {
     lens_ctx_free(ctx);
 }
 
+/* Mixed targets are a convex combination, and cross entropy is linear in the target: the loss and gradient
+ * of row r are share times those for its label and the rest times those for the other class. Squared errors
+ * by their formula. */
+static void mixed_targets(void **state) {
+    (void)state;
+    enum { ROWS = 130, K = 7 };
+    static problem p;
+    static float one[2][ROWS * K], got[ROWS * K], share[ROWS];
+    static int32_t other[ROWS];
+    const lens_mix mix = { other, share };
+    const lens_loss losses[] = { { 0 }, { .smoothing = 0.2f }, { .kind = LENS_MSE_MEAN } };
+    lens_ctx *ctx = test_ctx(2);
+    fill(&p, ROWS, K, 11);
+    for (int r = 0; r < ROWS; r++) {
+        other[r] = (p.label[r] + r) % K; /* its own class now and then */
+        share[r] = r % 10 == 0 ? 1 : r % 10 == 1 ? 0 : (float)(r % 17) / 17;
+    }
+    lens_tensor y = { p.y, 2, { ROWS, K } }, d = { got, 2, { ROWS, K } };
+    for (size_t l = 0; l < LENS_COUNT(losses); l++) {
+        lens_loss mixed = losses[l];
+        double value, want = 0;
+        mixed.mix = &mix;
+        assert_ok(ctx, lens_loss_eval(ctx, &mixed, &y, p.label, &value, NULL, &d));
+        for (int r = 0; r < ROWS; r++) {
+            const float *row = p.y + r * K;
+            lens_tensor yr = { p.y + r * K, 2, { 1, K } };
+            double s = (double)share[r], part[2];
+            for (int t = 0; t < 2; t++) {
+                const int32_t *label = t ? &other[r] : &p.label[r];
+                lens_tensor dr = { one[t], 2, { 1, K } };
+                assert_ok(ctx, lens_loss_eval(ctx, &losses[l], &yr, label, &part[t], NULL, &dr));
+            }
+            double squares = 0;
+            for (int k = 0; k < K; k++) {
+                double target = s * (k == p.label[r]) + (1 - s) * (k == other[r]);
+                double slope = s * (double)one[0][k] + (1 - s) * (double)one[1][k];
+                squares += pow((double)row[k] - target, 2) / K;
+                if (l == 2) slope = 2.0 / K * ((double)row[k] - target);
+                assert_near((double)got[r * K + k] * ROWS, slope, 2e-5);
+            }
+            want += (l == 2 ? squares : s * part[0] + (1 - s) * part[1]) / ROWS;
+        }
+        assert_near(value, want, 1e-5 * want);
+        memcpy(one[0], p.y, sizeof got); /* in place: the same bits */
+        lens_tensor place = { one[0], 2, { ROWS, K } };
+        assert_ok(ctx, lens_loss_eval(ctx, &mixed, &place, p.label, NULL, NULL, &place));
+        assert_memory_equal(one[0], got, sizeof got);
+    }
+    double v;
+    const lens_loss hinge = { .kind = LENS_HINGE, .mix = &mix }, plain = { .mix = &mix };
+    assert_fails(ctx, LENS_BAD_ARG, "mixed targets (mixup, cutmix) go with cross entropy",
+                 lens_loss_eval(ctx, &hinge, &y, p.label, &v, NULL, NULL));
+    share[3] = 1.5f;
+    assert_fails(ctx, LENS_BAD_ARG, "row 3 counts 1.5",
+                 lens_loss_eval(ctx, &plain, &y, p.label, &v, NULL, NULL));
+    share[3] = 0;
+    other[4] = K;
+    assert_fails(ctx, LENS_BAD_ARG, "label 7 of row 4",
+                 lens_loss_eval(ctx, &plain, &y, p.label, &v, NULL, NULL));
+    lens_ctx_free(ctx);
+}
+
 static void mistakes_are_named(void **state) {
     (void)state;
     lens_ctx *ctx = test_ctx(1);
@@ -261,6 +323,7 @@ static const struct CMUnitTest tests[] = {
       against_plain_loops),
     T("loss: same bits for 1, 2, 3, 8 threads, in place too", same_bits_for_any_threads),
     T("[H4][V16] softmax of large scores", large_scores_stay_finite),
+    T("loss: mixed targets are the mixture of the losses", mixed_targets),
     T("loss: mistakes are named", mistakes_are_named),
     T("loss: allocates nothing", nothing_is_allocated),
 };

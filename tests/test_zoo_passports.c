@@ -28,7 +28,7 @@ static sums sums_of(const lens_net *net, const char *part) {
     for (int i = 0; i < lens_net_nodes(net); i++) {
         lens_node_info info;
         lens_node_info_get(lens_net_node(net, i), &info);
-        if (part && !belongs(info.name, part)) continue;
+        if (part ? !belongs(info.name, part) : info.training) continue;
         s.parameters += info.parameters;
         s.macs += info.macs;
         if (!strcmp(info.kind, "conv2d")) s.conv += info.parameters;
@@ -98,6 +98,31 @@ static void googlenets(void **state) {
     (void)state;
     CHECK_PASSPORTS({ "googlenet-v1", { 6998552, 1582671872, 5973552, 0, 1025000 } },
                     { "googlenet", { 6624904, 1498376192, 5585344, 14560, 1025000 } });
+}
+
+/* Each head: mean 5x5/3 -> 4x4, 128@1x1, 1024, 1000. PyTorch's have batch norm instead of biases. */
+static void auxiliary_heads(void **state) {
+    (void)state;
+    static const struct {
+        const char *net, *head;
+        int64_t parameters;
+    } rows[] = {
+        { "googlenet-v1", "aux1", 3188840 },
+        { "googlenet-v1", "aux2", 3190888 },
+        { "googlenet", "aux1", (13004888 - 6624904 - 16 * 128) / 2 },
+        { "googlenet", "aux2", (13004888 - 6624904 + 16 * 128) / 2 },
+    };
+    lens_ctx *ctx = test_ctx(1);
+    int64_t macs = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lens_net *net = new_net(ctx, rows[i].net, NULL);
+        sums got = sums_of(net, rows[i].head);
+        assert_int_equal(got.parameters, rows[i].parameters);
+        macs += got.macs;
+        if (i == 1) assert_int_equal(macs, INT64_C(1591044096) - 1582671872);
+        lens_net_free(net);
+    }
+    lens_ctx_free(ctx);
 }
 
 /* Options A and C of resnet34 by hand: B's three projections have 64*128 + 128*256 + 256*512 weights
@@ -349,6 +374,7 @@ static const struct CMUnitTest tests[] = {
     T("[M7][M11][D30] VGG: totals", vggs),
     T("[M7] VGG-16 layer by layer", vgg_parts),
     T("[M6][X34][D30] GoogLeNet: totals", googlenets),
+    T("[M6] GoogLeNet's auxiliary heads", auxiliary_heads),
     T("[M6] GoogLeNet module by module", googlenet_parts),
     T("[M8][X40][D30] ResNet: totals", resnets),
     T("[M8][D30] ResNet for CIFAR: totals", cifar_resnets),

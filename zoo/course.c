@@ -11,8 +11,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "zoo.h"
 
-#define COURSE "Microsoft AI-Edu: Neural networks, step by step, chapter 18"
-
 /* One convolution of `out` maps, ReLU. */
 static lens_node *conv(lens_node *x, const char *name, int out, int kernel, int pad) {
     x = lens_conv2d(x, name, (lens_conv2d_opts){ .out = out, .kernel = { kernel }, .pad = pad });
@@ -69,95 +67,31 @@ static lens_node *build_cifar(lens_net *net, const zoo_order *o) {
     return lens_dense(x, "fc2", (lens_dense_opts){ .out = o->classes });
 }
 
-const zoo_net zoo_course_color = {
-    .entry = { .name = "course-color",
-               .what = "tells six colours, whatever the shape",
-               .paper = COURSE,
-               .channels = 3,
-               .height = 28,
-               .width = 28,
-               .classes = 6,
-               .optimizer = "sgd",
-               .init = "he",
-               .rate = 0.1,
-               .batch = 16 },
-    .build = build_color,
-};
+#define COURSE(NAME, WHAT, BUILD, ...)                                                             \
+    {                                                                                              \
+        .entry = { .name = NAME,                                                                   \
+                   .what = WHAT,                                                                   \
+                   .paper = "Microsoft AI-Edu: Neural networks, step by step, chapter 18",         \
+                   __VA_ARGS__ },                                                                  \
+        .build = BUILD,                                                                            \
+    }
+#define GREY       .channels = 1, .height = 28, .width = 28
+#define COLOUR     .channels = 3, .height = 28, .width = 28
+#define SGD_HE     .optimizer = "sgd", .init = "he", .rate = 0.1, .batch = 16
+#define SGD_XAVIER .optimizer = "sgd", .init = "xavier", .momentum = 0.9
 
-const zoo_net zoo_course_shape = {
-    .entry = { .name = "course-shape",
-               .what = "tells five shapes in grey",
-               .paper = COURSE,
-               .channels = 1,
-               .height = 28,
-               .width = 28,
-               .classes = 5,
-               .optimizer = "sgd",
-               .init = "he",
-               .rate = 0.1,
-               .batch = 16 },
-    .build = build_shape,
-};
-
-const zoo_net zoo_course_both = {
-    .entry = { .name = "course-both",
-               .what = "tells three shapes in three colours: nine classes",
-               .paper = COURSE,
-               .channels = 3,
-               .height = 28,
-               .width = 28,
-               .classes = 9,
-               .optimizer = "sgd",
-               .init = "he",
-               .rate = 0.1,
-               .batch = 16 },
-    .build = build_shape,
-};
-
-const zoo_net zoo_course_mnist = {
-    .entry = { .name = "course-mnist",
-               .what = "two convolutions of 5x5 for handwritten digits",
-               .paper = COURSE,
-               .channels = 1,
-               .height = 28,
-               .width = 28,
-               .classes = 10,
-               .optimizer = "sgd",
-               .init = "xavier",
-               .rate = 0.1,
-               .momentum = 0.9,
-               .batch = 128 },
-    .build = build_mnist,
-};
-
-const zoo_net zoo_course_fashion = {
-    .entry = { .name = "course-fashion",
-               .what = "one convolution of 32 maps and 128 dense units for Fashion-MNIST",
-               .paper = COURSE,
-               .channels = 1,
-               .height = 28,
-               .width = 28,
-               .classes = 10,
-               .optimizer = "sgd",
-               .schedule = "cosine", /* constant 0.01, the course's, ends at 0.906; this at 0.918 */
-               .init = "xavier",
-               .rate = 0.02,
-               .momentum = 0.9,
-               .batch = 32 },
-    .build = build_fashion,
-};
-
-const zoo_net zoo_course_cifar = {
-    .entry = { .name = "course-cifar",
-               .what = "four convolutions of 3x3 with dropout for CIFAR-10",
-               .paper = COURSE,
-               .channels = 3,
-               .height = 32,
-               .width = 32,
-               .classes = 10,
-               .optimizer = "rmsprop",
-               .init = "xavier",
-               .rate = 0.0001,
-               .batch = 32 },
-    .build = build_cifar,
+const zoo_net zoo_course[ZOO_COURSES] = {
+    COURSE("course-color", "tells six colours, whatever the shape", build_color, COLOUR,
+           .classes = 6, SGD_HE),
+    COURSE("course-shape", "tells five shapes in grey", build_shape, GREY, .classes = 5, SGD_HE),
+    COURSE("course-both", "tells three shapes in three colours: nine classes", build_shape, COLOUR,
+           .classes = 9, SGD_HE),
+    COURSE("course-mnist", "two convolutions of 5x5 for handwritten digits", build_mnist, GREY,
+           .classes = 10, SGD_XAVIER, .rate = 0.1, .batch = 128),
+    /* The course's rate, constant 0.01, ends at 0.906; this at 0.918. */
+    COURSE("course-fashion", "one convolution of 32 maps and 128 dense units for Fashion-MNIST",
+           build_fashion, GREY, .classes = 10, SGD_XAVIER, .schedule = "cosine", .rate = 0.02,
+           .batch = 32),
+    COURSE("course-cifar", "four convolutions of 3x3 with dropout for CIFAR-10", build_cifar,
+           ZOO_CIFAR, .optimizer = "rmsprop", .init = "xavier", .rate = 0.0001, .batch = 32),
 };

@@ -26,11 +26,10 @@ typedef struct zoo_net {
 } zoo_net;
 
 extern const zoo_net zoo_lenet5, zoo_lenet5_1998, zoo_harley;
-extern const zoo_net zoo_course_color, zoo_course_shape, zoo_course_both;
-extern const zoo_net zoo_course_mnist, zoo_course_fashion, zoo_course_cifar;
 
 enum {
     ZOO_MLPS = 2,
+    ZOO_COURSES = 6,
     ZOO_ALEXNETS = 2,
     ZOO_ZFNETS = 2,
     ZOO_VGGS = 9,
@@ -39,9 +38,9 @@ enum {
     ZOO_DENSENETS = 10,
     ZOO_SQUEEZENETS = 2,
 };
-extern const zoo_net zoo_mlp[ZOO_MLPS], zoo_alexnet[ZOO_ALEXNETS], zoo_zfnet[ZOO_ZFNETS],
-    zoo_vgg[ZOO_VGGS], zoo_googlenet[ZOO_GOOGLENETS], zoo_resnet[ZOO_RESNETS],
-    zoo_densenet[ZOO_DENSENETS], zoo_squeezenet[ZOO_SQUEEZENETS];
+extern const zoo_net zoo_mlp[ZOO_MLPS], zoo_course[ZOO_COURSES], zoo_alexnet[ZOO_ALEXNETS],
+    zoo_zfnet[ZOO_ZFNETS], zoo_vgg[ZOO_VGGS], zoo_googlenet[ZOO_GOOGLENETS],
+    zoo_resnet[ZOO_RESNETS], zoo_densenet[ZOO_DENSENETS], zoo_squeezenet[ZOO_SQUEEZENETS];
 
 /* The input of an entry. */
 #define ZOO_IMAGENET .channels = 3, .height = 224, .width = 224, .classes = 1000

@@ -44,6 +44,10 @@ typedef struct lens_data_opts {
                           (lens_image_fit). 0 = as stored; pictures in files that differ in size
                           get the medians of heights and of widths, at most 224. One of the two
                           given: both */
+    int resize; /* as torchvision's Resize(resize), CenterCrop((height, width)): the shorter side is
+                   resized to this, and what lies round the centre is kept as a margin, for crops
+                   in training and lens_eval_crops. 0: no margin */
+    lens_interpolation interpolation; /* of any resizing */
     bool skip_bad; /* leave out pictures that cannot be read, and list them, instead of failing */
     uint64_t seed; /* of the 80:20 split of a folder without test pictures; of `shapes` */
 } lens_data_opts;
@@ -77,6 +81,8 @@ typedef struct lens_data_info {
     const char *kind;   /* "shapes", "idx", "cifar", "folder", "csv" */
     const char *source; /* the folder or file it came from; "built in" */
     int channels, height, width;
+    int whole_height, whole_width; /* with the margin, if there is one */
+    lens_interpolation interpolation;
     int classes;
     const char *const *class_name;        /* [classes] */
     size_t count[LENS_SPLITS];            /* samples, by lens_split */
@@ -120,23 +126,55 @@ typedef struct lens_loader_opts {
     uint64_t seed;  /* of order and augmentation */
     const float *mean,
         *std;            /* C values each, copied: x = (pixel/255 - mean) / std; NULL: 0 and 1 */
-    const char *augment; /* comma list, NULL or "" = none, each drawn anew per sample and epoch:
-                                  mirror   left-right, half of the time
-                                  crop:N   moved by -N..N rows and columns, black moves in
-                                  shift:N  the same, but the edge pixels are repeated */
+    const char *augment; /* comma list of the names below; NULL or "" = none */
+    bool whole;          /* hand pictures out with their margin; not with augment */
 } lens_loader_opts;
 
+/* Augmentations, applied in the order of the list, each drawn anew for every sample and epoch. Names are
+ * torchvision's, shortened; U(a,b) is uniform; a number that is not given has the value behind "=".
+ *   mirror:P=0.5         left and right exchanged with probability P          (RandomHorizontalFlip)
+ *   crop:N=0             a part of height x width of the picture, margin included, with N black pixels
+ *                        added on each side: where there is no margin, moved by -N..N rows and columns
+ *                        (RandomCrop(padding=N); Krizhevsky 2012, 4.1; He 2016, 4.2)
+ *   shift:N              moved by -N..N rows and columns, the edge pixels are repeated
+ *   resized-crop:A=0.08  an area of U(A,1), w/h = exp U(log 3/4, log 4/3), margin included, resized to
+ *                        height x width (RandomResizedCrop; Szegedy 2015, section 6)
+ *   rotate:D             turned about the centre by U(-D,D) degrees, bilinear, black outside
+ *                        (RandomRotation)
+ *   zoom:Z               enlarged U(1-Z,1+Z) times, bilinear, black outside (RandomAffine(scale))
+ *   jitter:B=0.4:C=B:S=C:H=0
+ *                        in random order: brightness x U(1-B,1+B), contrast x U(1-C,1+C), saturation x
+ *                        U(1-S,1+S), hue + U(-H,H) circles (ColorJitter)
+ *   pca:S=0.1            x += sum over k of direction[k] weight[k] a[k], a = N(0,S^2): along the principal
+ *                        directions of ImageNet's colours (Krizhevsky 2012, 4.1). 3 channels only
+ *   erase:P=0.5          with probability P a rectangle, area U(0.02,0.33), w/h = exp U(log 0.3, log 3.3),
+ *                        becomes the mean: 0 after normalisation (RandomErasing; Zhong 2020)
+ *   mixup:A=0.2          x = s x + (1-s) x', s = Beta(A,A), and the same of the targets; x' is a sample of the
+ *                        split drawn at random, augmented as on its own (Zhang 2018)
+ *   cutmix:A=1           a box of x' replaces that of x, its sides sqrt(1-Beta(A,A)) of the picture's about a
+ *                        point anywhere, cut at the edges; s is the share of x that is left (Yun 2019)
+ * mixup and cutmix exclude each other and come last. */
+
+/* The second targets of a batch after mixup or cutmix: sample i counts share[i] for its label, the rest for
+ * other[i]. */
+typedef struct lens_mix {
+    const int32_t *other; /* [n] labels */
+    const float *share;   /* [n], 0..1 */
+} lens_mix;
+
 typedef struct lens_batch {
-    lens_tensor images;    /* (n,C,H,W) */
+    lens_tensor images;    /* (n,C,H,W); with `whole` (n,C,whole_height,whole_width) */
     const int32_t *labels; /* [n] */
     const uint32_t *index; /* [n] in the split */
+    const lens_mix *mix;   /* NULL unless mixup or cutmix is among the augmentations */
     int n;                 /* 0 = the epoch is over */
     size_t number;         /* of the batch in its epoch, from 0 */
 } lens_batch;
 
 /* batch: samples per batch, >= 1. opts may be NULL. Memory: workers + 2 batches (1 without workers),
  * allocated here; from then on in-memory data sets allocate nothing.
- * LENS_BAD_ARG: batch, workers, unknown augmentation (with the nearest), std not positive.
+ * LENS_BAD_ARG: batch, workers, an unknown augmentation (with the nearest), one whose number is missing or
+ * out of range or that the pictures cannot take, `whole` with augment, std not positive.
  * LENS_NOMEM. LENS_IO: threads cannot be started. */
 LENS_API lens_status lens_loader_new(lens_ctx *, lens_loader **out, lens_data *, lens_split,
                                      int batch, const lens_loader_opts *opts);

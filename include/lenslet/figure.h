@@ -34,6 +34,17 @@ typedef struct lens_figure lens_figure;
 
 typedef enum lens_figure_format { LENS_FIGURE_SVG, LENS_FIGURE_PNG } lens_figure_format;
 
+/* The language of what a figure says by itself; titles, names and notes stay as they are given. */
+typedef enum lens_lang { LENS_LANG_EN, LENS_LANG_ZH } lens_lang;
+
+/* `english`, a text or a printf format of the one table in src/figure/words.c, in that language; the
+ * text itself where the table lacks it. Static where found, with the same conversions in the same order. */
+LENS_API const char *lens_word(lens_lang, const char *english)
+#if defined(__GNUC__)
+    __attribute__((format_arg(2)))
+#endif
+    ;
+
 /* Which values share one colour scale. */
 typedef enum lens_figure_share {
     LENS_SHARE_LAYER, /* every layer has its own scale, printed beside it */
@@ -48,7 +59,9 @@ typedef struct lens_figure_opts {
     double width;            /* width aimed at, in CSS pixels, 320..4000; 0 = 760 */
     double limit;            /* colour scale ends at +-limit (or 0..limit); 0 = largest magnitude */
     lens_figure_share share; /* lens_figure_maps only */
+    int columns;             /* lens_figure_sheet: at most so many to a row; 0 = as many as fit */
     int rgb;                 /* lens_figure_filters: C == 3 drawn as colour pictures */
+    lens_lang lang;          /* 0 = English; a PNG has no glyphs for any other */
     int png_scale;           /* device pixels per CSS pixel of a PNG, 1..4; 0 = 2 */
 } lens_figure_opts;
 
@@ -134,15 +147,32 @@ LENS_API lens_status lens_figure_sheet(lens_ctx *, lens_figure **out,
                                        const char *const *labels, size_t count,
                                        const lens_figure_opts *);
 
-/* Panels side by side, large: pictures, or maps in the colours of their values. */
+/* Cells of a tile that stand out. */
+typedef enum lens_figure_mark_kind {
+    LENS_MARK_FRAME,  /* a frame */
+    LENS_MARK_SECOND, /* a frame of another colour */
+    LENS_MARK_ZERO,   /* hatched: zeros that are no data, of padding or put between */
+    LENS_MARK_HIDDEN  /* covered: not yet known */
+} lens_figure_mark_kind;
+
+typedef struct lens_figure_mark {
+    lens_figure_mark_kind kind;
+    int row, column, h, w;
+} lens_figure_mark;
+
+/* Panels side by side, large: pictures, or maps in the colours of their values. A map whose cells
+ * carry their numbers needs no scale and has none. Without data: an empty place with its texts. */
 typedef struct lens_figure_tile {
     const char *name;            /* in bold above it */
     const char *note;            /* below it, up to two lines broken at "\n"; may be NULL */
     lens_figure_picture picture; /* black and white are of no use to a map */
     bool map;                    /* C = 1, coloured: 0..limit, or +-limit if a value is negative */
-    double limit;                /* of a map's scale; 0 = largest magnitude */
-    double side;                 /* px its longer side may take; 0 = the whole column */
-    int row, column, h, w;       /* a frame around these cells; h 0: none */
+    double limit; /* of a map's scale; 0 = largest magnitude. A row of maps that all have the same
+                     limit has one scale. */
+    double side;  /* px its longer side may take; 0 = an equal share of the width */
+    const char *sign;              /* between the tile before and this one: "+", "="; may be NULL */
+    const lens_figure_mark *marks; /* drawn in their order */
+    int mark_count;
 } lens_figure_tile;
 
 /* `columns` panels to a row, 1..12; at most 64 are drawn. */
@@ -177,6 +207,12 @@ LENS_API lens_status lens_figure_write(const lens_figure *, const char *path);
 /* The same bytes in memory: *bytes is terminated by an uncounted 0; free it with lens_free. */
 LENS_API lens_status lens_figure_bytes(const lens_figure *, lens_figure_format, char **bytes,
                                        size_t *size);
+
+/* An animation of 1..999 frames of one size. The extension chooses: .png, an animated PNG, `delay` ms a
+ * frame, for ever; .html, one page that needs nothing else, with buttons to play and step; .svg, a file
+ * for each frame: NAME-001.svg, ... Errors as above, and LENS_BAD_SHAPE: frames of different sizes. */
+LENS_API lens_status lens_figure_write_frames(lens_figure *const *frames, int count, int delay,
+                                              const char *path);
 
 LENS_API void lens_figure_free(lens_figure *); /* NULL is fine */
 

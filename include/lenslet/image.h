@@ -33,16 +33,31 @@ LENS_API lens_status lens_image_read(lens_ctx *, lens_image *out, const char *pa
  * LENS_BAD_ARG: another ending, channels that do not suit it; LENS_IO; LENS_NOMEM. */
 LENS_API lens_status lens_image_write(lens_ctx *, const lens_image *, const char *path);
 
-/* Antialiased bilinear resize: a triangle filter one output pixel wide on either side, never
- * narrower than one input pixel (the default of Pillow and torchvision, to the bit), then 8-bit
- * rounding after each of the two passes. LENS_BAD_ARG: a side outside 1..65535. LENS_NOMEM. */
+/* Both antialiased: a filter of so many output pixels on either side, never narrower than so many
+ * input pixels, and 8-bit rounding after each of the two passes: Pillow's, to the bit.
+ *   BILINEAR  radius 1: 1-|x|                                             (torchvision's default)
+ *   BICUBIC   radius 2: Keys 1981 with a = -1/2 */
+typedef enum lens_interpolation { LENS_BILINEAR, LENS_BICUBIC } lens_interpolation;
+
+/* torchvision's Resize((height, width)). LENS_BAD_ARG: a side outside 1..65535. LENS_NOMEM. */
 LENS_API lens_status lens_image_resize(lens_ctx *, const lens_image *, int width, int height,
-                                       lens_image *out);
+                                       lens_interpolation, lens_image *out);
 
 /* Resizes so that the picture just covers width x height with its proportions kept, then cuts
- * the centre out. Errors as lens_image_resize. */
+ * the centre out: for a square, torchvision's Resize(side) and CenterCrop(side). Errors as
+ * lens_image_resize. */
 LENS_API lens_status lens_image_fit(lens_ctx *, const lens_image *, int width, int height,
-                                    lens_image *out);
+                                    lens_interpolation, lens_image *out);
+
+/* The views of multi-crop testing. Copies view `view` (0..views-1) of planes from (N,C,H,W) into
+ * to (N,C,h,w), h <= H and w <= W, whose shape and data the caller gives.
+ *   views 1   the centre: torchvision's CenterCrop((h, w))
+ *         5   top left, top right, bottom left, bottom right, centre: FiveCrop
+ *         10  the five, then the same five of the mirrored picture: TenCrop (Krizhevsky 2012, 4.1)
+ *         50  a grid of 5x5 places, then the same of the mirrored picture (Simonyan 2015, 3.2)
+ * LENS_BAD_ARG: another number of views, no such view. LENS_BAD_SHAPE: `to` is larger. */
+LENS_API lens_status lens_view(lens_ctx *, const lens_tensor *from, int views, int view,
+                               lens_tensor *to);
 
 /* Frees the pixels and clears the struct. NULL and cleared structs are fine. */
 LENS_API void lens_image_free(lens_ctx *, lens_image *);

@@ -148,7 +148,8 @@ LENS_API lens_node *lens_rbf(lens_node *x, const char *name, lens_rbf_opts);
 
 LENS_API lens_node *lens_flatten(lens_node *x, const char *name); /* (N,C,H,W) -> (N,C*H*W) */
 LENS_API lens_node *lens_reshape(lens_node *x, const char *name, int c, int h,
-                                 int w); /* same count */
+                                 int w);                                          /* same count */
+LENS_API lens_node *lens_reshape1d(lens_node *x, const char *name, int c, int l); /* (N,c,l) */
 
 LENS_API lens_node *lens_add(lens_node *a, lens_node *b, const char *name); /* equal shapes */
 LENS_API lens_node *lens_concat(lens_node *const *x, int count, const char *name); /* channels */
@@ -188,7 +189,80 @@ LENS_API lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts);
  * ends with logits: cross entropy and predict apply the softmax themselves. */
 LENS_API lens_node *lens_softmax(lens_node *x, const char *name);
 
-/* Checks the whole, lays out the weights (zeroed; see lens_init in train.h) and closes the net.
+/* x under a name of its own, as one more output beside the main one that lens_net_finish is given.
+ * `weight` is that of its loss: lens_train minimises the main output's loss + the sum of weight * loss
+ * over these; 0: none. An output for training alone (an auxiliary head, Szegedy 2015, section 5) is left
+ * away in inference, with all layers that serve nothing else. LENS_BAD_ARG: a negative weight;
+ * `training` without a weight. */
+typedef struct lens_output_opts {
+    float weight;
+    bool training;
+} lens_output_opts;
+LENS_API lens_node *lens_output(lens_node *x, const char *name, lens_output_opts);
+
+/* y = f(x), element by element. fn is one of
+ *     abs neg exp log sqrt reciprocal floor ceil round (half to even) sign erf softplus softsign
+ *     sin cos tan asin acos atan sinh cosh asinh acosh atanh hard_swish mish
+ *     gelu           x*Phi(x), Phi the normal distribution function
+ *     affine         alpha*x + beta
+ *     power          x^alpha
+ *     elu            x > 0 ? x : alpha*(exp(x) - 1); alpha 0 = 1
+ *     celu           x > 0 ? x : alpha*(exp(x/alpha) - 1); alpha 0 = 1
+ *     selu           beta*(x > 0 ? x : alpha*(exp(x) - 1)); 0 = 1.67326319 and 1.05070102
+ *     hard_sigmoid   max(0, min(1, alpha*x + beta)); 0 = 0.2 and 0.5
+ *     thresholded_relu  x > alpha ? x : 0; alpha 0 = 1
+ *     shrink         x < -alpha ? x + beta : x > alpha ? x - beta : 0; alpha 0 = 0.5
+ *     clip           max(alpha, min(beta, x))
+ * Where f jumps or bends, its derivative is that of one side. LENS_BAD_ARG: another name. */
+typedef struct lens_unary_opts {
+    const char *fn;
+    float alpha, beta;
+} lens_unary_opts;
+LENS_API lens_node *lens_unary(lens_node *x, const char *name, lens_unary_opts);
+
+/* y = f(a, b), element by element: add sub mul div pow max min; prelu (a >= 0 ? a : a*b); less greater
+ * equal (1 or 0, without a gradient). Of C, H and W each must be equal or 1; what is 1 is repeated.
+ * LENS_BAD_SHAPE: other sizes; LENS_BAD_ARG: another name. */
+typedef struct lens_binary_opts {
+    const char *fn;
+} lens_binary_opts;
+LENS_API lens_node *lens_binary(lens_node *a, lens_node *b, const char *name, lens_binary_opts);
+
+/* One number for all along some axes of a sample, which keep size 1: sum mean max min prod l1 l2 log_sum
+ * log_sum_exp sum_square, and argmax argmin (argmax_last, argmin_last): the place of the first (last)
+ * extreme value, counted from 0, without a gradient. axes: letters of "chw"; NULL = "hw". */
+typedef struct lens_reduce_opts {
+    const char *fn, *axes;
+} lens_reduce_opts;
+LENS_API lens_node *lens_reduce(lens_node *x, const char *name, lens_reduce_opts);
+
+/* Numbers change places. A sample is seen with the axes `shape` ("2x3x4", up to 8). `order` ("2,0,1") names
+ * the input's axes in the output's order. `index` lists for each axis of the output, with ; between axes,
+ * the places that are taken: runs first:count:step with blanks between them, or _:count for `value`;
+ * nothing for the whole axis. "0:3;0:28;_:2 27:28:-1 _:2" takes three maps and turns rows round with a
+ * border. The result has the last two axes as H and W, all before them as C; (N,C,W) or (N,C) if there are
+ * only two or one. The gradient of a number taken twice is the sum. LENS_BAD_ARG: another text;
+ * LENS_BAD_SHAPE: `shape` has not as many numbers as a sample. */
+typedef struct lens_rearrange_opts {
+    const char *shape, *order, *index;
+    float value;
+} lens_rearrange_opts;
+LENS_API lens_node *lens_rearrange(lens_node *x, const char *name, lens_rearrange_opts);
+
+/* Products of matrices, one for each channel: a (N,C,M,K), b (N,C,K,W) -> (N,C,M,W); C may be 1 in one
+ * of them, which is then used for all. LENS_BAD_SHAPE names both shapes. */
+LENS_API lens_node *lens_matmul(lens_node *a, lens_node *b, const char *name);
+
+/* Numbers of the net's own, the same for every sample: y[n] = weight (c,h,w). x only says how many samples
+ * there are. Trained unless `fixed`; zeros until an initialiser or a caller writes them. */
+typedef struct lens_parameter_opts {
+    int c, h, w;
+    bool fixed;
+} lens_parameter_opts;
+LENS_API lens_node *lens_parameter(lens_node *x, const char *name, lens_parameter_opts);
+
+/* Checks the whole, lays out the weights (zeroed; see lens_init in train.h) and closes the net. `output` is
+ * the main output and the node built last.
  * Returns the first error of any builder, or LENS_BAD_ARG for a net without input or output. */
 LENS_API lens_status lens_net_finish(lens_net *, lens_node *output);
 
@@ -205,13 +279,17 @@ typedef struct lens_node_info {
     int field, jump;     /* receptive field and step on the input, in pixels (height) */
     int inputs;
     bool frozen;
+    bool training; /* serves outputs for training alone */
 } lens_node_info;
 
 LENS_API const char *lens_net_name(const lens_net *);
 LENS_API int lens_net_nodes(const lens_net *);                  /* in the order they were built */
 LENS_API lens_node *lens_net_node(const lens_net *, int index); /* NULL: out of range */
 LENS_API lens_node *lens_net_find(const lens_net *, const char *name); /* NULL: no such node */
-LENS_API lens_node *lens_net_output(const lens_net *);
+LENS_API lens_node *lens_net_output(const lens_net *);                 /* the main output */
+/* All outputs: 0 is the main one, then those of lens_output as they were built. NULL: out of range. */
+LENS_API int lens_net_outputs(const lens_net *);
+LENS_API lens_node *lens_net_output_at(const lens_net *, int index);
 LENS_API lens_node *lens_net_input(const lens_net *);
 LENS_API void lens_node_info_get(const lens_node *, lens_node_info *);
 LENS_API lens_node *lens_node_input(const lens_node *, int i); /* NULL: out of range */
@@ -231,7 +309,7 @@ LENS_API int lens_net_params(const lens_net *);
 LENS_API lens_status lens_net_param(const lens_net *, int index, lens_param *);
 LENS_API lens_status lens_net_param_named(const lens_net *, const char *name, lens_param *);
 LENS_API void lens_net_touched(lens_net *);
-/* Trainable numbers; MACs and connections per sample. */
+/* Trainable numbers and MACs per sample of inference: without layers that serve training alone. */
 LENS_API int64_t lens_net_parameters(const lens_net *);
 LENS_API int64_t lens_net_macs(const lens_net *);
 /* A frozen node's parameters get no gradient and no update; a frozen batch norm keeps its running
@@ -274,7 +352,8 @@ LENS_API lens_status lens_net_export_onnx(const lens_net *, const char *path);
 /* Weights alone into a finished net, from .safetensors or from what torch.save writes (.pth, .pt,
  * .th; both its forms; a state_dict or a checkpoint with one): the content decides, not the ending.
  * Strictly: every missing, unexpected or mismatched tensor is listed in the message and nothing is
- * changed. "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
+ * changed. Layers that serve training alone may be missing, all of them; they keep their values.
+ * "num_batches_tracked" is ignored; f16, bf16 and f64 become f32. Nothing in a file is
  * executed; one that asks for a Python name which no tensor needs is refused with that name. */
 LENS_API lens_status lens_net_load_weights(lens_net *, const char *path);
 
@@ -302,7 +381,8 @@ typedef struct lens_session_opts {
     bool train;      /* keep what backward needs */
     bool watch;      /* keep every node's value (and gradient) for lens_peek */
     bool input_grad; /* backward also computes the gradient of the input */
-    uint64_t seed;   /* of dropout */
+    bool timed;    /* take the time of every node for lens_timing: two looks at the clock a node */
+    uint64_t seed; /* of dropout */
 } lens_session_opts;
 
 /* Plans all memory into one arena; nothing is allocated afterwards. `ctx` may differ from the net's. opts may be
@@ -322,14 +402,29 @@ LENS_API lens_status lens_run(lens_session *, const lens_tensor *x, lens_tensor 
 LENS_API lens_status lens_forward(lens_session *, const lens_tensor *x, uint32_t step,
                                   lens_tensor *y);
 LENS_API lens_status lens_backward(lens_session *, const lens_tensor *dy);
+/* The same for nets with several outputs: dy[k] belongs to lens_net_output_at(net, k), k < count. An output
+ * without one (k >= count, or data NULL) has gradient 0, as with lens_backward. */
+LENS_API lens_status lens_backward_outputs(lens_session *, const lens_tensor *dy, int count);
 /* Gradient of parameter `index` (as in lens_net_param) after lens_backward; zeros for a frozen one.
  * LENS_BAD_ARG for what is not trainable. */
 LENS_API lens_status lens_grad(lens_session *, int index, lens_tensor *view);
 
 /* The value of a node in the latest run, or its gradient after lens_backward, as (n,c,h,w) (rank as
- * the node's). On a session made with .watch: the engine's own numbers, algorithm unchanged. */
+ * the node's). On a session made with .watch: the engine's own numbers, algorithm unchanged. Outputs can be
+ * read on every session, until its lens_backward. */
 typedef enum lens_which { LENS_VALUE, LENS_GRADIENT } lens_which;
 LENS_API lens_status lens_peek(lens_session *, const lens_node *, lens_which, lens_tensor *view);
+
+/* Where the time of the latest run went: seconds at one node, 0 for what did not run. A node that
+ * takes over others (bias, activation) spends their time, too. The names are static strings. */
+typedef struct lens_node_timing {
+    double forward, backward;
+    bool merged; /* forward has nothing to do: a view, or another node does its work */
+    const char *forward_by, *input_by, *weight_by; /* algorithm of the forward pass and of the two
+                                 gradients: "direct", "winograd"; NULL: the kind has only one */
+} lens_node_timing;
+/* LENS_BAD_ARG: a session made without .timed, a node of another net, or nothing has been run yet. */
+LENS_API lens_status lens_timing(lens_session *, const lens_node *, lens_node_timing *out);
 
 /* Switch a feature map off (its value is set to 0 after the node) or on again. Watch sessions only. */
 LENS_API lens_status lens_mute(lens_session *, const lens_node *, int channel, bool off);

@@ -13,7 +13,8 @@ extern "C" {
 
 /* ---- Losses --------------------------------------------------------------------------------- */
 
-/* Over rows y (N,K) and labels; t = one-hot target. The value is the mean over the batch unless said,
+/* Over rows y (N,K) and labels; t = target: one-hot, or after mixup and cutmix share onehot(label) +
+ * (1-share) onehot(other). The value is the mean over the batch unless said,
  * and the gradient belongs to that value.
  *   CROSS_ENTROPY  -log softmax(y)[label]; label smoothing e: target (1-e)*t + e/K; class weights as
  *                  in PyTorch: sum of w[label]*loss / sum of w[label] (with smoothing the weight
@@ -36,12 +37,15 @@ typedef struct lens_loss {
     lens_loss_kind kind;
     float smoothing;            /* 0 <= e < 1, cross entropy only */
     const float *class_weights; /* K of them, > 0; NULL: all 1. Cross entropy only; borrowed */
+    const lens_mix
+        *mix; /* of a mixed batch, n of each; NULL: one-hot targets. Neither hinge losses nor
+                            class weights; borrowed */
 } lens_loss;
 
 /* Loss of y (n,K) against label[n] in 0..K-1; *value the mean, *correct the number of rows whose
  * largest entry is the label (first of equals); each may be NULL. dy (n,K), or NULL, may be y's own
- * memory (not before lens_backward, which may read y). Allocates nothing. LENS_BAD_ARG: label or
- * smoothing out of range, a class weight not positive, either of them with another loss;
+ * memory (not before lens_backward, which may read y). Allocates nothing. LENS_BAD_ARG: label,
+ * share or smoothing out of range, a class weight not positive, any of them with a loss that does not take it;
  * LENS_BAD_SHAPE: y has no rows, dy another size. */
 LENS_API lens_status lens_loss_eval(lens_ctx *, const lens_loss *, const lens_tensor *y,
                                     const int32_t *label, double *value, int *correct,
@@ -102,7 +106,7 @@ typedef struct lens_progress {
     int epoch, epochs;   /* 1.. */
     int64_t step, steps; /* of the whole run */
     int64_t epoch_step, epoch_steps;
-    double loss, accuracy; /* running means of this epoch's training batches */
+    double loss, accuracy; /* running means of this epoch's training batches, of the main output */
     double rate;
     double images_per_s, eta_s;
     double seconds;  /* since the run (or the resumed part) began */
@@ -120,10 +124,12 @@ typedef struct lens_train_opts {
     const char *init;  /* NULL = "he"; ignored when resuming or when keep_weights */
     bool keep_weights; /* start from the net's present weights */
     uint64_t seed;
-    const char *augment; /* comma-separated, see data.h; NULL = none */
-    int workers;         /* loader threads that decode ahead; 0 = default: 1 */
-    const char *out;     /* folder for checkpoints and logs, made if absent; NULL = none */
-    int save_every;      /* also save last.state every so many steps; 0 = at the end of epochs */
+    const char
+        *augment; /* see data.h; NULL = none. With mixup or cutmix, accuracies of training count the
+                            sample's own label */
+    int workers;  /* loader threads that decode ahead; 0 = default: 1 */
+    const char *out; /* folder for checkpoints and logs, made if absent; NULL = none */
+    int save_every;  /* also save last.state every so many steps; 0 = at the end of epochs */
     /* Go on from out's last.state; LENS_NOT_FOUND if there is none. All options that matter must be as
      * they were, but `epochs` may be more; 0 = as before. */
     bool resume;
@@ -152,8 +158,10 @@ typedef struct lens_train_result {
  *                      checksum: whatever moment the process dies at, it can be resumed from
  *   log.csv            one line an epoch; log.jsonl also some twenty lines within each
  * Input is normalised by the data's mean and standard deviation, remembered as "mean" and "std" with the
- * class names. The net's output must have as many features as the data has classes. Validation loss is
- * the plain loss, without label smoothing and class weights.
+ * class names; "resize" (the shorter side) and "interpolation" (of "bilinear", "bicubic") too where the
+ * pictures have a margin. The net's output must have as many features as the data has classes, and so must
+ * others whose losses have a weight (lens_output): the weighted sum is minimised, the main output's loss is
+ * shown. Validation loss is the plain loss, without label smoothing and class weights.
  * opts may be NULL. *result is written on LENS_OK only.
  * LENS_BAD_SHAPE: net and data do not fit (both sides named); LENS_BAD_ARG: an option is out of range, or
  * differs from the run to be resumed; LENS_NOT_FOUND: a word among the options is unknown (with a
@@ -177,6 +185,13 @@ typedef struct lens_eval_result {
  * data do not fit; LENS_BAD_FILE: a malformed "mean" or "std"; LENS_NOMEM; errors of the loader. */
 LENS_API lens_status lens_eval(lens_net *, lens_data *, lens_split, int batch, lens_eval_result *,
                                int64_t *confusion, float *logits);
+
+/* The same over `crops` views of every picture, 1, 5, 10 or 50 as lens_view cuts them, margin (data.h)
+ * included: what the net says is the logarithm of the mean of the views' probabilities (softmax of its
+ * outputs, or the outputs of a net that ends with one). 1 is lens_eval. LENS_BAD_ARG: another number, or
+ * more than 1 where the pictures have no margin. */
+LENS_API lens_status lens_eval_crops(lens_net *, lens_data *, lens_split, int batch, int crops,
+                                     lens_eval_result *, int64_t *confusion, float *logits);
 
 #ifdef __cplusplus
 }

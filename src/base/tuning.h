@@ -48,6 +48,7 @@ enum {
  *                   512*32*4 = 64 KiB, a sixteenth of L2.
  *   PANEL_BYTES     of one task's padded input: 3/8 of a 1 MiB L2, which leaves room for the packed
  *                   weights of a row block (14 maps * 4608 taps * 4 = 252 KiB) and the output.
+ *   LINE            1x1 kernels cut their planes at multiples of this: a vector of the widest level.
  *   FLAT_POSITIONS  most output positions of one task: bounds the scratch of flat tiles to
  *                   28 maps * 4 KiB.
  *   TASKS           how many pieces small work is cut into, so that up to 8 threads find some.
@@ -61,6 +62,7 @@ enum {
 enum {
     TUNE_GEMM_K = 5,
     TUNE_PANEL_BYTES = 2048,
+    TUNE_LINE = 8,
     TUNE_FLAT_POSITIONS = 40,
     TUNE_TASKS = 3,
     TUNE_SPLIT_MACS = 100,
@@ -74,6 +76,7 @@ enum {
 enum {
     TUNE_GEMM_K = 512,
     TUNE_PANEL_BYTES = 384 << 10,
+    TUNE_LINE = 16,
     TUNE_FLAT_POSITIONS = 1024,
     TUNE_TASKS = 8,
     TUNE_SPLIT_MACS = 1000000,

@@ -135,14 +135,34 @@ static lens_status open_source(lens_data *d, const char *source) {
     return data_open_folder(d, path);
 }
 
+lens_status data_set_whole(lens_data *d) {
+    int h = d->info.height, w = d->info.width, shorter = h < w ? h : w, to = d->opts.resize;
+    d->info.whole_height = h;
+    d->info.whole_width = w;
+    if (!to) return LENS_OK;
+    if (to < shorter)
+        return ctx_fail(d->ctx, LENS_BAD_ARG,
+                        "pictures resized to %d have no centre of %dx%d (rows x columns)", to, h,
+                        w);
+    d->info.whole_height = (int)((int64_t)h * to / shorter);
+    d->info.whole_width = (int)((int64_t)w * to / shorter);
+    return LENS_OK;
+}
+
 /* Grey to RGB, RGB to grey, and another size, for samples that lie in memory. */
 static lens_status convert(lens_data *d) {
     lens_data_opts o = d->opts;
+    if (!d->split[LENS_TRAIN].pixels || d->split[LENS_TRAIN].file) return LENS_OK;
     int c = d->info.channels, h = d->info.height, w = d->info.width;
-    int to_c = o.channels ? o.channels : c, to_h = o.height ? o.height : h;
-    int to_w = o.width ? o.width : w;
+    if (o.height) {
+        d->info.height = o.height;
+        d->info.width = o.width;
+    }
+    LENS_TRY(data_set_whole(d));
+    int to_c = o.channels ? o.channels : c;
+    int to_h = d->info.whole_height, to_w = d->info.whole_width;
     size_t plane = (size_t)h * (size_t)w, to_plane = (size_t)to_h * (size_t)to_w;
-    if (!d->split[LENS_TRAIN].pixels || (to_c == c && to_h == h && to_w == w)) return LENS_OK;
+    if (to_c == c && to_h == h && to_w == w) return LENS_OK;
     lens_image image = { w, h, to_c, NULL }, sized = { 0 };
     lens_status status = LENS_NOMEM;
     image.pixels = ctx_alloc(d->ctx, plane, (size_t)to_c);
@@ -160,7 +180,7 @@ static lens_status convert(lens_data *d) {
                         to_c == 1 && c == 3
                             ? img_luma(from[p], from[plane + p], from[2 * plane + p])
                             : from[(c == 3 ? (size_t)k * plane : 0) + p];
-            status = lens_image_fit(d->ctx, &image, to_w, to_h, &sized);
+            status = lens_image_fit(d->ctx, &image, to_w, to_h, o.interpolation, &sized);
             if (status != LENS_OK) {
                 ctx_free(d->ctx, converted);
                 goto done;
@@ -174,8 +194,6 @@ static lens_status convert(lens_data *d) {
         split->pixels = converted;
     }
     d->info.channels = to_c;
-    d->info.height = to_h;
-    d->info.width = to_w;
     status = LENS_OK;
 
 done:
@@ -205,6 +223,13 @@ static lens_status check_opts(lens_ctx *ctx, lens_data_opts *o) {
     if (o->height < 0 || o->width < 0 || o->height > DATA_MAX_SIDE || o->width > DATA_MAX_SIDE)
         return ctx_fail(ctx, LENS_BAD_ARG, "pictures of %dx%d: sides are 1..%d, or 0 for as stored",
                         o->height, o->width, DATA_MAX_SIDE);
+    if (o->resize < 0 || o->resize > DATA_MAX_SIDE)
+        return ctx_fail(ctx, LENS_BAD_ARG,
+                        "pictures resized to %d; 1..%d are possible, or 0: no margin", o->resize,
+                        DATA_MAX_SIDE);
+    if (o->interpolation != LENS_BILINEAR && o->interpolation != LENS_BICUBIC)
+        return ctx_fail(ctx, LENS_BAD_ARG, "interpolation %d; 0 and 1 are possible",
+                        (int)o->interpolation);
     if (!o->height) o->height = o->width;
     if (!o->width) o->width = o->height;
     return LENS_OK;
@@ -226,6 +251,7 @@ lens_status lens_data_open(lens_ctx *ctx, lens_data **out, const char *source,
         lens_data_free(d);
         return status;
     }
+    d->info.interpolation = o.interpolation;
     d->info.name = d->name;
     d->info.source = d->source;
     *out = d;
@@ -257,7 +283,8 @@ const lens_data_info *lens_data_describe(const lens_data *d) { return &d->info; 
 lens_status data_decode(lens_ctx *ctx, const lens_data *d, const char *path, uint8_t *chw) {
     lens_image image, sized;
     LENS_TRY(lens_image_read(ctx, &image, path, d->info.channels));
-    lens_status status = lens_image_fit(ctx, &image, d->info.width, d->info.height, &sized);
+    lens_status status = lens_image_fit(ctx, &image, d->info.whole_width, d->info.whole_height,
+                                        d->opts.interpolation, &sized);
     lens_image_free(ctx, &image);
     if (status != LENS_OK) return ctx_fail_prefix(ctx, status, "%s", path);
     size_t plane = (size_t)sized.width * (size_t)sized.height, n = (size_t)sized.channels;
@@ -287,7 +314,14 @@ lens_status lens_data_get(const lens_data *d, lens_split which, size_t index, fl
         uint8_t *pixels = ctx_alloc(d->ctx, bytes, 1);
         if (!pixels) return LENS_NOMEM;
         lens_status status = data_pixels(d->ctx, d, which, index, pixels);
-        for (size_t i = 0; i < bytes && status == LENS_OK; i++) chw[i] = (float)pixels[i] / 255.0f;
+        size_t h = (size_t)d->info.height, row = (size_t)d->info.whole_width;
+        size_t top = (size_t)img_centre(d->info.whole_height, d->info.height);
+        size_t left = (size_t)img_centre(d->info.whole_width, d->info.width);
+        for (size_t r = 0; r < (size_t)d->info.channels * h && status == LENS_OK; r++) {
+            size_t y = r / h * (size_t)d->info.whole_height + top + r % h;
+            const uint8_t *from = pixels + y * row + left;
+            for (int x = 0; x < d->info.width; x++) *chw++ = (float)from[x] / 255.0f;
+        }
         ctx_free(d->ctx, pixels);
         LENS_TRY(status);
     }

@@ -56,16 +56,20 @@ lens_status data_set_classes(lens_data *, const char *const *names, size_t count
 /* Appends a line to the problem list. */
 lens_status data_add_problem(lens_data *, const char *text);
 
-/* Bytes of one sample. */
+/* Bytes of one sample, margin included. */
 static inline size_t data_sample_bytes(const lens_data *d) {
-    return (size_t)d->info.channels * (size_t)d->info.height * (size_t)d->info.width;
+    return (size_t)d->info.channels * (size_t)d->info.whole_height * (size_t)d->info.whole_width;
 }
 
-/* One sample as bytes (C,H,W): copied from memory or decoded with `ctx`, the caller's own context,
+/* info.height and info.width are known: sets the whole of which they are the centre. LENS_BAD_ARG: they
+ * are larger than opts.resize. */
+lens_status data_set_whole(lens_data *);
+
+/* One sample as bytes (C,H,W), margin included: copied from memory or decoded with `ctx`, the caller's own context,
  * so that several threads may ask at once. */
 lens_status data_pixels(lens_ctx *ctx, const lens_data *, lens_split, size_t index, uint8_t *chw);
 
-/* Reads a picture, brings it to the size of the data set and stores its planes. */
+/* Reads a picture, brings it to the size of the data set with its margin and stores its planes. */
 lens_status data_decode(lens_ctx *ctx, const lens_data *, const char *path, uint8_t *chw);
 
 /* Is there a folder, or a file, of this name? */

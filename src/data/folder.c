@@ -277,6 +277,7 @@ static lens_status finish(lens_data *d) {
     d->info.height = d->opts.height;
     d->info.width = d->opts.width;
     if (!d->info.height) LENS_TRY(choose_size(d));
+    LENS_TRY(data_set_whole(d));
     size_t total = d->split[LENS_TRAIN].count + d->split[LENS_TEST].count;
     if (total && data_sample_bytes(d) <= DATA_CACHE_BYTES / total) LENS_TRY(decode_all(d));
     const data_split *train = &d->split[LENS_TRAIN];

@@ -10,28 +10,24 @@
  * when. All memory is allocated in lens_loader_new.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "base/rng.h"
+#include "data/augment.h"
 #include "data/data.h"
+#include "format/image.h"
 #include <pthread.h>
 #include <string.h>
 
 enum {
     MAX_WORKERS = 64,
     WHY_BYTES = 512,
-    AUGMENT_BLOCKS = 16, /* of random numbers reserved per sample; three words are used */
-    MAX_MOVE = 1024
 };
-
-typedef struct augment {
-    bool mirror;
-    int crop, shift; /* largest move, 0 = none */
-} augment;
 
 typedef enum slot_state { SLOT_EMPTY, SLOT_BUSY, SLOT_READY } slot_state;
 
 typedef struct slot {
     float *images;   /* (batch,C,H,W) */
     int32_t *labels; /* [batch] */
+    int32_t *other;  /* [batch], of mixing: the other label, and */
+    float *share;    /* [batch] how much the own one counts; NULL without */
     uint32_t *index; /* [batch] */
     int n;
     slot_state state;
@@ -45,7 +41,8 @@ typedef struct worker {
     struct lens_loader *loader;
     pthread_t thread;
     lens_ctx *side;  /* for decoding; NULL where pictures lie in memory */
-    uint8_t *pixels; /* one sample */
+    uint8_t *pixels; /* one sample; NULL where they lie in memory */
+    float *room[3];  /* (C,H,W) with margin, for augmentation: picture, spare, the other picture */
     bool started;
 } worker;
 
@@ -56,7 +53,9 @@ struct lens_loader {
     int batch, workers, slots;
     bool shuffle;
     uint64_t seed;
-    augment augment;
+    augment_list augment;
+    int h, w; /* of what is handed out */
+    float mean[3], std[3];
     float table[3][256]; /* pixel value -> float, per channel: (v/255 - mean) / std */
     size_t samples, batches;
     uint32_t *order;
@@ -71,80 +70,103 @@ struct lens_loader {
     int busy;
     bool stop, running;
 
-    size_t cursor; /* the caller's alone */
+    size_t cursor; /* the caller's alone, as */
+    lens_mix mix;  /* this, of the batch handed out */
 };
 
-/* dst (C,H,W) floats from src (C,H,W) bytes, read at (y+dy, x+dx), mirrored if asked. Outside the
- * picture: black, or with `repeat` the nearest edge pixel. */
-static void place(const lens_loader *l, const uint8_t *src, float *dst, int dy, int dx, bool mirror,
-                  bool repeat) {
-    int h = l->data->info.height, w = l->data->info.width;
-    for (int c = 0; c < l->data->info.channels; c++) {
-        const float *table = l->table[c];
-        for (int y = 0; y < h; y++) {
-            int sy = y + dy;
-            bool outside = sy < 0 || sy >= h;
-            if (repeat) sy = sy < 0 ? 0 : sy >= h ? h - 1 : sy;
-            for (int x = 0; x < w; x++) {
-                int sx = (mirror ? w - 1 - x : x) + dx;
-                if (repeat) sx = sx < 0 ? 0 : sx >= w ? w - 1 : sx;
-                bool black = !repeat && (outside || sx < 0 || sx >= w);
-                *dst++ =
-                    table[black
-                              ? 0
-                              : src[((size_t)c * (size_t)h + (size_t)sy) * (size_t)w + (size_t)sx]];
-            }
+/* Without augmentation: the centre, or all, of the picture, normalised. */
+static void convert(const lens_loader *l, const uint8_t *src, float *restrict dst) {
+    int whole_h = l->data->info.whole_height, whole_w = l->data->info.whole_width;
+    src += (size_t)img_centre(whole_h, l->h) * (size_t)whole_w + (size_t)img_centre(whole_w, l->w);
+    for (int c = 0; c < l->data->info.channels; c++, src += (size_t)whole_h * (size_t)whole_w) {
+        const float *restrict table = l->table[c];
+        for (int y = 0; y < l->h; y++, dst += l->w) {
+            const uint8_t *row = src + (size_t)y * (size_t)whole_w;
+            for (int x = 0; x < l->w; x++) dst[x] = table[row[x]];
         }
     }
 }
 
-static void convert(const lens_loader *l, const uint8_t *src, float *restrict dst, uint32_t index) {
-    augment a = l->augment;
-    if (a.mirror || a.crop || a.shift) {
-        rng r = rng_start(l->seed, RNG_AUGMENT, l->epoch, (uint64_t)index * AUGMENT_BLOCKS);
-        bool mirror = rng_u32(&r) & 1 && a.mirror;
-        int move = a.crop ? a.crop : a.shift, dy = 0, dx = 0;
-        if (move) {
-            dy = (int)rng_below(&r, (uint32_t)(2 * move + 1)) - move;
-            dx = (int)rng_below(&r, (uint32_t)(2 * move + 1)) - move;
+/* The pixels of a sample, in memory or decoded into the worker's room; why_not is in its context. */
+static lens_status pixels_of(const lens_loader *l, worker *me, uint32_t index,
+                             const uint8_t **pixels) {
+    const data_split *split = &l->data->split[l->which];
+    if (split->pixels) {
+        *pixels = split->pixels + index * data_sample_bytes(l->data);
+        return LENS_OK;
+    }
+    *pixels = me->pixels;
+    return data_decode(me->side, l->data, split->file[index], me->pixels);
+}
+
+/* A sample with every augmentation but mixing, in [0,1]. */
+static augment_picture changed(const lens_loader *l, worker *me, const uint8_t *pixels,
+                               uint32_t index) {
+    const lens_data_info *info = &l->data->info;
+    augment_picture p = { me->room[0],       me->room[1], info->channels, info->whole_height,
+                          info->whole_width, l->h,        l->w,           l->mean };
+    for (size_t i = 0, bytes = data_sample_bytes(l->data); i < bytes; i++)
+        p.x[i] = (float)pixels[i] / 255.0f;
+    augment_apply(&l->augment, &p, l->seed, l->epoch, index);
+    return p;
+}
+
+/* Place i of the slot from sample `index`. A partner that cannot be read is an error; with skip_bad the
+ * sample stays unmixed. */
+static lens_status prepare(const lens_loader *l, worker *me, slot *s, int i, uint32_t index) {
+    const data_split *split = &l->data->split[l->which];
+    size_t plane = (size_t)l->h * (size_t)l->w, channels = (size_t)l->data->info.channels;
+    float *dst = s->images + (size_t)i * channels * plane;
+    const uint8_t *pixels;
+    bool mixed = false;
+    rng r = { 0 };
+    s->labels[i] = split->label[index];
+    s->index[i] = index;
+    if (l->augment.mix) {
+        r = augment_mix_stream(&l->augment, l->seed, l->epoch, index);
+        uint32_t partner = rng_below(&r, (uint32_t)l->samples);
+        lens_status status = pixels_of(l, me, partner, &pixels);
+        if (status == LENS_OK) {
+            augment_picture p = changed(l, me, pixels, partner);
+            memcpy(me->room[2], p.x, channels * plane * sizeof *p.x);
+            mixed = true;
+        } else if (!l->data->opts.skip_bad || status == LENS_NOMEM) {
+            return status;
         }
-        place(l, src, dst, dy, dx, mirror, a.shift > 0);
-        return;
+        s->other[i] = split->label[mixed ? partner : index];
+        s->share[i] = 1;
     }
-    size_t plane = (size_t)l->data->info.height * (size_t)l->data->info.width;
-    for (int c = 0; c < l->data->info.channels; c++, src += plane, dst += plane) {
-        const float *restrict table = l->table[c];
-        for (size_t i = 0; i < plane; i++) dst[i] = table[src[i]];
+    LENS_TRY(pixels_of(l, me, index, &pixels));
+    if (l->augment.count == 0) {
+        convert(l, pixels, dst);
+        return LENS_OK;
     }
+    augment_picture p = changed(l, me, pixels, index);
+    if (mixed) s->share[i] = augment_mix(&l->augment, &p, me->room[2], &r);
+    for (size_t c = 0; c < channels; c++)
+        for (size_t k = c * plane; k < (c + 1) * plane; k++)
+            dst[k] = (p.x[k] - l->mean[c]) / l->std[c];
+    return LENS_OK;
 }
 
 /* Fills a slot with batch b. Touches nothing shared but the slot. */
 static void fill(lens_loader *l, worker *me, slot *s, size_t b) {
-    size_t first = b * (size_t)l->batch, bytes = data_sample_bytes(l->data);
+    size_t first = b * (size_t)l->batch;
     size_t end = first + (size_t)l->batch < l->samples ? first + (size_t)l->batch : l->samples;
-    const data_split *split = &l->data->split[l->which];
     s->n = s->skipped = 0;
     s->status = LENS_OK;
     for (size_t i = first; i < end; i++) {
-        uint32_t index = l->order[i];
-        const uint8_t *pixels = me->pixels;
-        if (split->pixels) {
-            pixels = split->pixels + index * bytes;
-        } else {
-            lens_status status = data_decode(me->side, l->data, split->file[index], me->pixels);
-            if (status != LENS_OK) {
-                snprintf(s->why, sizeof s->why, "%s", lens_why(me->side));
-                if (l->data->opts.skip_bad && status != LENS_NOMEM) {
-                    s->bad[s->skipped++] = index;
-                    continue;
-                }
-                s->status = status;
-                return;
-            }
+        lens_status status = prepare(l, me, s, s->n, l->order[i]);
+        if (status == LENS_OK) {
+            s->n++;
+            continue;
         }
-        convert(l, pixels, s->images + (size_t)s->n * bytes, index);
-        s->labels[s->n] = split->label[index];
-        s->index[s->n++] = index;
+        snprintf(s->why, sizeof s->why, "%s", lens_why(me->side));
+        if (!l->data->opts.skip_bad || status == LENS_NOMEM) {
+            s->status = status;
+            return;
+        }
+        s->bad[s->skipped++] = l->order[i];
     }
 }
 
@@ -172,51 +194,14 @@ static void *work(void *arg) {
     return NULL;
 }
 
-static lens_status parse_augment(lens_ctx *ctx, const char *text, augment *out) {
-    static const char *const NAMES[] = { "mirror", "crop", "shift", "none" };
-    *out = (augment){ 0 };
-    while (text && *text) {
-        size_t length = strcspn(text, ",");
-        char word[32] = "";
-        if (length < sizeof word) memcpy(word, text, length);
-        char *colon = strchr(word, ':');
-        long long move = 0;
-        if (colon) {
-            *colon = 0;
-            if (!parse_int(colon + 1, &move)) move = -1;
-        }
-        bool crop = strcmp(word, "crop") == 0, shift = strcmp(word, "shift") == 0;
-        bool plain = strcmp(word, "mirror") == 0 || strcmp(word, "none") == 0;
-        if (!crop && !shift && !plain) {
-            const char *near = nearest_name(word, NAMES, LENS_COUNT(NAMES));
-            return ctx_fail(ctx, LENS_BAD_ARG,
-                            "unknown augmentation \"%.*s\"%s%s%s; known are mirror, crop:N and "
-                            "shift:N",
-                            (int)length, text, near ? "; did you mean \"" : "", near ? near : "",
-                            near ? "\"?" : "");
-        }
-        if (plain ? colon != NULL : !colon || move < 1 || move > MAX_MOVE)
-            return ctx_fail(ctx, LENS_BAD_ARG,
-                            plain ? "augmentation \"%.*s\": %s takes no number"
-                                  : "augmentation \"%.*s\": expected %s:N with N in 1..1024",
-                            (int)length, text, word);
-        if (crop ? out->shift : shift && out->crop)
-            return ctx_fail(ctx, LENS_BAD_ARG, "augmentation: crop and shift exclude each other");
-        if (crop) out->crop = (int)move;
-        if (shift) out->shift = (int)move;
-        if (strcmp(word, "mirror") == 0) out->mirror = true;
-        text += length;
-        if (*text) text++;
-    }
-    return LENS_OK;
-}
-
 static lens_status fill_tables(lens_loader *l, const float *mean, const float *std) {
     for (int c = 0; c < l->data->info.channels; c++) {
         float m = mean ? mean[c] : 0, s = std ? std[c] : 1;
         if (!(s > 0))
             return ctx_fail(l->ctx, LENS_BAD_ARG,
                             "channel %d: a standard deviation of %g is not positive", c, (double)s);
+        l->mean[c] = m;
+        l->std[c] = s;
         for (int v = 0; v < 256; v++) l->table[c][v] = ((float)v / 255.0f - m) / s;
     }
     return LENS_OK;
@@ -224,6 +209,7 @@ static lens_status fill_tables(lens_loader *l, const float *mean, const float *s
 
 static lens_status allocate(lens_loader *l) {
     size_t bytes = data_sample_bytes(l->data), batch = (size_t)l->batch;
+    size_t sample = (size_t)l->data->info.channels * (size_t)l->h * (size_t)l->w;
     int threads = l->workers ? l->workers : 1;
     bool decode = !l->data->split[l->which].pixels;
     l->order = ctx_alloc(l->ctx, l->samples, sizeof *l->order);
@@ -233,16 +219,24 @@ static lens_status allocate(lens_loader *l) {
     for (int i = 0; i < l->slots; i++) {
         slot *s = &l->slot[i];
         size_t floats;
-        if (!mul_size(batch, bytes, &floats)) return ctx_nomem(l->ctx, SIZE_MAX, "a batch");
+        if (!mul_size(batch, sample, &floats)) return ctx_nomem(l->ctx, SIZE_MAX, "a batch");
         s->images = ctx_alloc(l->ctx, floats, sizeof *s->images);
         s->labels = ctx_alloc(l->ctx, batch, sizeof *s->labels);
         s->index = ctx_alloc(l->ctx, batch, sizeof *s->index);
         s->bad = ctx_alloc(l->ctx, batch, sizeof *s->bad);
         if (!s->images || !s->labels || !s->index || !s->bad) return LENS_NOMEM;
+        if (!l->augment.mix) continue;
+        s->other = ctx_alloc(l->ctx, batch, sizeof *s->other);
+        s->share = ctx_alloc(l->ctx, batch, sizeof *s->share);
+        if (!s->other || !s->share) return LENS_NOMEM;
     }
     for (int i = 0; i < threads; i++) {
         worker *w = &l->worker[i];
         w->loader = l;
+        for (int k = 0; l->augment.count && k < (l->augment.mix ? 3 : 2); k++) {
+            w->room[k] = ctx_alloc(l->ctx, bytes, sizeof **w->room);
+            if (!w->room[k]) return LENS_NOMEM;
+        }
         if (!decode) continue;
         w->pixels = ctx_alloc(l->ctx, bytes, 1);
         if (!w->pixels) return LENS_NOMEM;
@@ -265,13 +259,12 @@ static lens_status start(lens_loader *l) {
 lens_status lens_loader_new(lens_ctx *ctx, lens_loader **out, lens_data *data, lens_split which,
                             int batch, const lens_loader_opts *opts) {
     lens_loader_opts o = opts ? *opts : (lens_loader_opts){ 0 };
-    augment how;
+    const lens_data_info *info = &data->info;
     *out = NULL;
     if (batch < 1) return ctx_fail(ctx, LENS_BAD_ARG, "a batch of %d: at least 1", batch);
     if (o.workers < 0 || o.workers > MAX_WORKERS)
         return ctx_fail(ctx, LENS_BAD_ARG, "%d loader threads: 0..%d are possible", o.workers,
                         MAX_WORKERS);
-    LENS_TRY(parse_augment(ctx, o.augment, &how));
     lens_loader *l = ctx_alloc(ctx, 1, sizeof *l);
     if (!l) return LENS_NOMEM;
     l->ctx = ctx;
@@ -285,11 +278,16 @@ lens_status lens_loader_new(lens_ctx *ctx, lens_loader **out, lens_data *data, l
     l->slots = o.workers ? o.workers + 2 : 1;
     l->shuffle = o.shuffle;
     l->seed = o.seed;
-    l->augment = how;
+    l->h = o.whole ? info->whole_height : info->height;
+    l->w = o.whole ? info->whole_width : info->width;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->done, NULL);
-    lens_status status = fill_tables(l, o.mean, o.std);
+    lens_status status = augment_parse(ctx, &l->augment, o.augment, info->channels,
+                                       info->whole_height > info->height);
+    if (status == LENS_OK && o.whole && l->augment.count)
+        status = ctx_fail(ctx, LENS_BAD_ARG, "pictures are augmented without their margin");
+    if (status == LENS_OK) status = fill_tables(l, o.mean, o.std);
     if (status == LENS_OK) status = allocate(l);
     if (status == LENS_OK) status = lens_loader_epoch(l, 0, l->batches);
     if (status == LENS_OK) status = start(l);
@@ -312,12 +310,15 @@ void lens_loader_free(lens_loader *l) {
         if (l->worker[i].started) pthread_join(l->worker[i].thread, NULL);
         lens_ctx_free(l->worker[i].side);
         ctx_free(l->ctx, l->worker[i].pixels);
+        for (int k = 0; k < 3; k++) ctx_free(l->ctx, l->worker[i].room[k]);
     }
     for (int i = 0; l->slot && i < l->slots; i++) {
         ctx_free(l->ctx, l->slot[i].images);
         ctx_free(l->ctx, l->slot[i].labels);
         ctx_free(l->ctx, l->slot[i].index);
         ctx_free(l->ctx, l->slot[i].bad);
+        ctx_free(l->ctx, l->slot[i].other);
+        ctx_free(l->ctx, l->slot[i].share);
     }
     ctx_free(l->ctx, l->order);
     ctx_free(l->ctx, l->slot);
@@ -368,8 +369,7 @@ static lens_status list_skipped(lens_loader *l, const slot *s) {
 
 lens_status lens_loader_next(lens_loader *l, lens_batch *out) {
     const lens_data_info *info = &l->data->info;
-    *out = (lens_batch){ .images = { .rank = 4,
-                                     .dim = { 0, info->channels, info->height, info->width } } };
+    *out = (lens_batch){ .images = { .rank = 4, .dim = { 0, info->channels, l->h, l->w } } };
     for (;;) {
         size_t b = l->cursor;
         slot *s = &l->slot[b % (size_t)l->slots];
@@ -393,6 +393,8 @@ lens_status lens_loader_next(lens_loader *l, lens_batch *out) {
         out->images.dim[0] = out->n = s->n;
         out->labels = s->labels;
         out->index = s->index;
+        l->mix = (lens_mix){ s->other, s->share };
+        if (l->augment.mix) out->mix = &l->mix;
         return LENS_OK;
     }
 }

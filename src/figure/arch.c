@@ -57,7 +57,7 @@ static void add(lines *l, const char *text) {
 }
 
 /* 416520 -> "417 k": three figures are what a drawing can use. */
-static void add_amount(lines *l, int64_t n, const char *one, const char *many) {
+static void add_amount(lines *l, int64_t n, const char *unit) {
     static const struct {
         double unit;
         const char *name;
@@ -72,11 +72,11 @@ static void add_amount(lines *l, int64_t n, const char *one, const char *many) {
             suffix = units[i].name;
             break;
         }
-    snprintf(text, sizeof text, "%s%s %s", num, suffix, n == 1 ? one : many);
+    snprintf(text, sizeof text, "%s%s %s", num, suffix, unit);
     add(l, text);
 }
 
-static lines describe(const lens_figure_block *b, bool with_kind) {
+static lines describe(const lens_figure *fig, const lens_figure_block *b, bool with_kind) {
     lines l = { .count = 0 };
     char shape[96];
     if (is_flat(b))
@@ -86,8 +86,8 @@ static lines describe(const lens_figure_block *b, bool with_kind) {
     add(&l, b->name);
     if (with_kind && b->kind && strcmp(b->kind, b->name) != 0) add(&l, b->kind);
     add(&l, shape);
-    add_amount(&l, b->params, "parameter", "params");
-    add_amount(&l, b->macs, "MAC", "MACs");
+    add_amount(&l, b->params, fig_say(fig, b->params == 1 ? "parameter" : "params"));
+    add_amount(&l, b->macs, b->macs == 1 ? "MAC" : "MACs");
     return l;
 }
 
@@ -132,8 +132,8 @@ static glyph_size size_of(const lens_figure_block *b, const scales *s) {
     return g;
 }
 
-static double column_width(const lens_figure_block *b, const scales *s) {
-    lines l = describe(b, true);
+static double column_width(const lens_figure *fig, const lens_figure_block *b, const scales *s) {
+    lines l = describe(fig, b, true);
     double widest = size_of(b, s).w;
     for (int i = 0; i < l.count; i++)
         widest = fmax(widest, fig_measure(l.text[i], i ? FIG_SMALL : FIG_LABEL, i == 0));
@@ -154,12 +154,12 @@ static scales scales_of(const lens_figure_block *blocks, int count, int longest)
 }
 
 /* One past the last layer that fits on the row starting at `first`. */
-static int row_end(const lens_figure_block *blocks, int count, int first, const scales *s,
-                   double room, double *width) {
+static int row_end(const lens_figure *fig, const lens_figure_block *blocks, int count, int first,
+                   const scales *s, double room, double *width) {
     int end = first;
     *width = 0;
     for (; end < count; end++) {
-        double more = column_width(&blocks[end], s) + (end > first ? COLUMN_GAP : 0);
+        double more = column_width(fig, &blocks[end], s) + (end > first ? COLUMN_GAP : 0);
         if (end > first && *width + more > room) break;
         *width += more;
     }
@@ -167,11 +167,12 @@ static int row_end(const lens_figure_block *blocks, int count, int first, const 
 }
 
 /* The largest drawing that stands in one row; if there is none, the largest, in several rows. */
-static scales fitting_scales(const lens_figure_block *blocks, int count, double room) {
+static scales fitting_scales(const lens_figure *fig, const lens_figure_block *blocks, int count,
+                             double room) {
     double width;
     for (int side = LARGEST_SIDE; side >= SMALLEST_SIDE; side -= SIDE_STEP) {
         scales s = scales_of(blocks, count, side);
-        if (row_end(blocks, count, 0, &s, room, &width) == count) return s;
+        if (row_end(fig, blocks, count, 0, &s, room, &width) == count) return s;
     }
     return scales_of(blocks, count, LARGEST_SIDE);
 }
@@ -182,12 +183,12 @@ static double draw_row(lens_figure *fig, double y, const lens_figure_block *bloc
     int most_lines = 0;
     for (int i = first; i < end; i++) {
         tallest = fmax(tallest, size_of(&blocks[i], s).h);
-        lines l = describe(&blocks[i], true);
+        lines l = describe(fig, &blocks[i], true);
         if (l.count > most_lines) most_lines = l.count;
     }
     for (int i = first; i < end; i++) {
         glyph_size g = size_of(&blocks[i], s);
-        double width = column_width(&blocks[i], s), centre = x + width / 2;
+        double width = column_width(fig, &blocks[i], s), centre = x + width / 2;
         double gx = centre - g.w / 2, gy = y + (tallest - g.h) / 2;
         fig_paint paint = { .filled = true,
                             .fill = tint_of(&blocks[i]),
@@ -197,14 +198,14 @@ static double draw_row(lens_figure *fig, double y, const lens_figure_block *bloc
         for (int k = 0; k < g.sheets; k++)
             fig_rect(fig, "sheet", gx + k * SHEET_STEP, gy + k * SHEET_STEP, g.sheet_w, g.sheet_h,
                      paint);
-        lines l = describe(&blocks[i], true);
+        lines l = describe(fig, &blocks[i], true);
         write_lines(fig, centre, y + tallest + 4, width + COLUMN_GAP - 6, &l);
         if (i + 1 < count) {
             /* From this drawing to the next one, or out of the row. */
             double next =
                 i + 1 < end
                     ? x + width + COLUMN_GAP +
-                          (column_width(&blocks[i + 1], s) - size_of(&blocks[i + 1], s).w) / 2
+                          (column_width(fig, &blocks[i + 1], s) - size_of(&blocks[i + 1], s).w) / 2
                     : x + width + COLUMN_GAP - 8;
             if (next - 4 > gx + g.w + 4)
                 arrow(fig, gx + g.w + 4, fmin(next - 4, fig->width - 4), y + tallest / 2);
@@ -218,7 +219,7 @@ static double draw_sheets(lens_figure *fig, double y, const lens_figure_block *b
                           double room, const scales *s) {
     double width;
     for (int first = 0; first < count;) {
-        int end = row_end(blocks, count, first, s, room, &width);
+        int end = row_end(fig, blocks, count, first, s, room, &width);
         y = draw_row(fig, y + (first ? ROW_GAP : 0), blocks, first, end, count, s);
         first = end;
     }
@@ -248,7 +249,7 @@ static double draw_blocks(lens_figure *fig, double y, const lens_figure_block *b
             fig_font font = { .size = FIG_SMALL, .anchor = FIG_MIDDLE, .ink = FIG_INK };
             fig_text_in(fig, NULL, centre, y + BLOCK_HEIGHT / 2.0 + FIG_SMALL * 0.36,
                         BLOCK_WIDTH - 8, font, blocks[i].kind ? blocks[i].kind : "");
-            lines l = describe(&blocks[i], false);
+            lines l = describe(fig, &blocks[i], false);
             write_lines(fig, centre, y + BLOCK_HEIGHT + 2, BLOCK_WIDTH, &l);
             if (l.count > most) most = l.count;
             if (i + 1 < count)
@@ -282,26 +283,26 @@ lens_status lens_figure_arch(lens_ctx *ctx, lens_figure **out, const lens_figure
     lens_figure_opts use;
     LENS_TRY(fig_begin(ctx, &fig, opts, &use));
     char facts[128], num[2][32];
-    snprintf(facts, sizeof facts, "%s parameters, %s multiply-adds per picture",
+    snprintf(facts, sizeof facts, fig_say(fig, "%s parameters, %s multiply-adds per picture"),
              fig_count(num[0], params), fig_count(num[1], macs));
     /* Room for the arrow that leaves a row. */
     double room = use.width - 2 * FIG_MARGIN - COLUMN_GAP, content = 0;
     bool sheets = count <= MAX_DRAWN;
-    scales s = fitting_scales(blocks, count, room);
+    scales s = fitting_scales(fig, blocks, count, room);
     int cols = (int)fmax(1, floor((room + COLUMN_GAP) / (BLOCK_WIDTH + COLUMN_GAP)));
     if (sheets) {
         double width;
         for (int first = 0; first < count;) {
-            first = row_end(blocks, count, first, &s, room, &width);
+            first = row_end(fig, blocks, count, first, &s, room, &width);
             content = fmax(content, width);
         }
     } else {
         content = cols * (BLOCK_WIDTH + COLUMN_GAP);
     }
-    double y =
-        ceil(fig_header(fig, content + COLUMN_GAP + 2 * FIG_MARGIN,
-                        use.title ? use.title : "Network", use.subtitle ? use.subtitle : facts)) +
-        FIG_GAP;
+    double y = ceil(fig_header(fig, content + COLUMN_GAP + 2 * FIG_MARGIN,
+                               use.title ? use.title : fig_say(fig, "Network"),
+                               use.subtitle ? use.subtitle : facts)) +
+               FIG_GAP;
     int shown = count < MAX_BLOCKS ? count : MAX_BLOCKS;
     y = sheets ? draw_sheets(fig, y, blocks, count, room, &s)
                : draw_blocks(fig, y, blocks, shown, cols);

@@ -48,7 +48,8 @@ lens_status lens_figure_probabilities(lens_ctx *ctx, lens_figure **out,
     double left = FIG_MARGIN + (input ? INPUT_SIDE + 2 * FIG_GAP : 0);
     double node = left + widest + FIG_GAP + NODE, bar = node + NODE + FIG_GAP;
     double y = ceil(fig_header(fig, bar + BAR_LENGTH + VALUE_ROOM + FIG_MARGIN,
-                               use.title ? use.title : "Output of the network", use.subtitle));
+                               use.title ? use.title : fig_say(fig, "Output of the network"),
+                               use.subtitle));
     int64_t bad = 0;
     double under = y;
     if (input) {

@@ -130,14 +130,14 @@ static void draw_names(lens_figure *fig, const layout *l) {
 static void draw_rates(lens_figure *fig, const layout *l, const int64_t *counts, int k) {
     double side = l->shown * l->cell, right = l->left + side, below = l->top + side;
     fig_font head = { .size = FIG_SMALL, .ink = FIG_GREY };
-    fig_text(fig, NULL, right + FIG_GAP, l->top - 6, head, "recall");
+    fig_text(fig, NULL, right + FIG_GAP, l->top - 6, head, fig_say(fig, "recall"));
     head.anchor = FIG_END;
     /* Under narrow cells the numbers stand upright. */
     char num[32];
     fig_font font = { .size = fmin(l->size, FIG_SMALL), .ink = FIG_INK };
     bool up = l->cell < fig_measure("0.000", font.size, false) + 3;
     fig_text(fig, NULL, l->left - 6, below + 2 + FIG_SMALL + (up ? FIG_SMALL : 0), head,
-             "precision");
+             fig_say(fig, "precision"));
     for (int i = 0; i < l->shown; i += l->every) {
         double centre = (i + 0.5) * l->cell;
         int64_t hit = counts[(size_t)i * k + i];
@@ -165,21 +165,21 @@ lens_status lens_figure_confusion(lens_ctx *ctx, lens_figure **out, const int64_
         all += row_sum(counts, k, i);
     }
     char facts[128], num[3][32];
-    snprintf(facts, sizeof facts, "accuracy %s (%s of %s)",
+    snprintf(facts, sizeof facts, fig_say(fig, "accuracy %s (%s of %s)"),
              all ? fig_number(num[0], "%.4f", (double)right / (double)all) : "-",
              fig_count(num[1], right), fig_count(num[2], all));
     double y = fig_header(fig, l.left + side + RATE_ROOM + FIG_MARGIN,
-                          use.title ? use.title : "Confusion matrix", facts);
+                          use.title ? use.title : fig_say(fig, "Confusion matrix"), facts);
     if (use.subtitle) {
         fig_font grey = { .size = FIG_LABEL, .ink = FIG_GREY };
         y = fig_wrapped(fig, FIG_MARGIN, y, fig->width - 2 * FIG_MARGIN, grey, use.subtitle);
     }
     fig_font axis = { .size = FIG_NOTE, .bold = true, .anchor = FIG_MIDDLE, .ink = FIG_INK };
-    fig_text(fig, NULL, l.left + side / 2, y + FIG_GAP, axis, "predicted class");
+    fig_text(fig, NULL, l.left + side / 2, y + FIG_GAP, axis, fig_say(fig, "predicted class"));
     l.top = ceil(y + 2 * FIG_GAP + l.heads);
     axis.up = true;
     fig_text_in(fig, NULL, FIG_MARGIN + FIG_NOTE * FIG_ASCENT, l.top + side / 2,
-                fmax(side, 2 * l.names), axis, "true class");
+                fmax(side, 2 * l.names), axis, fig_say(fig, "true class"));
     /* With a limit above the largest share, like 0.1, rare confusions become visible. */
     fig_scale scale = { .limit = use.limit > 0 ? use.limit : 1 };
     draw_cells(fig, &l, counts, k, &scale);

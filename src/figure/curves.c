@@ -187,7 +187,7 @@ static void draw_best(lens_figure *fig, const lens_figure_panel *panel, const ch
     };
     fig_circle(fig, "best", place(x, x_at(s, best)), place(y, s->y[best]), 3.5, ring);
     char value[32], where[32], text[256];
-    snprintf(text, sizeof text, "best %s %s at %s %s", s->name,
+    snprintf(text, sizeof text, fig_say(fig, "best %s %s at %s %s"), s->name,
              fig_number(value, "%.4g", s->y[best]), x_name,
              fig_number(where, "%.6g", x_at(s, best)));
     double right = x->from + x->length;
@@ -214,8 +214,10 @@ static void draw_panel(lens_figure *fig, const lens_figure_panel *panel, const c
         for (size_t i = 0; i < panel->series[k].count; i++) gaps += !drawn(&panel->series[k], i);
         char num[32];
         if (gaps)
-            fig_note(fig, "%s, %s: %s of the values %s NaN or infinite and left out.", panel->name,
-                     panel->series[k].name, fig_count(num, gaps), gaps == 1 ? "is" : "are");
+            fig_note(fig,
+                     gaps == 1 ? "%s, %s: %s of the values is NaN or infinite and left out."
+                               : "%s, %s: %s of the values are NaN or infinite and left out.",
+                     panel->name, panel->series[k].name, fig_count(num, gaps));
     }
     draw_names(fig, panel, end, shown, x->from + x->length + FIG_GAP, plot_top, name_room);
     draw_best(fig, panel, x_name, x, &y, head, x->length * 0.6);
@@ -250,7 +252,8 @@ lens_status lens_figure_curves(lens_ctx *ctx, lens_figure **out, const lens_figu
         for (int k = 0; k < panels[p].count; k++)
             names = fmax(names, fig_measure(panels[p].series[k].name, FIG_LABEL, false));
     names = ceil(fmin(names, NAME_ROOM));
-    double y = fig_header(fig, use.width, use.title ? use.title : "Training curves", use.subtitle);
+    double y = fig_header(fig, use.width, use.title ? use.title : fig_say(fig, "Training curves"),
+                          use.subtitle);
     axis x = x_axis(panels, count);
     x.from = FIG_MARGIN + AXIS_ROOM;
     x.length = fig->width - x.from - FIG_GAP - names - FIG_MARGIN;

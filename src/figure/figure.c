@@ -35,6 +35,7 @@ lens_status fig_begin(lens_ctx *ctx, lens_figure **out, const lens_figure_opts *
     lens_figure *fig = ctx_alloc(ctx, 1, sizeof *fig);
     if (!fig) return LENS_NOMEM;
     fig->ctx = ctx;
+    fig->lang = use->lang;
     fig->png_scale = use->png_scale;
     *out = fig;
     return LENS_OK;
@@ -135,7 +136,7 @@ void fig_printf(lens_figure *fig, double x, double y, fig_font font, const char 
     char text[256];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof text, fig_say(fig, format), args);
     va_end(args);
     fig_text(fig, NULL, x, y, font, text);
 }
@@ -178,6 +179,30 @@ void fig_text_in(lens_figure *fig, const char *role, double x, double y, double 
     ctx_free(fig->ctx, cut);
 }
 
+/* Lines end after a space, and between characters of scripts that have none, but not before what
+ * closes a phrase. */
+static bool may_break(uint32_t before, uint32_t after) {
+    static const uint32_t closing[] = { ',',    '.',    ')',    0x3001, 0x3002, 0xff01,
+                                        0xff09, 0xff0c, 0xff1a, 0xff1b, 0xff1f };
+    if (before == ' ') return true;
+    for (size_t i = 0; i < LENS_COUNT(closing); i++)
+        if (after == closing[i]) return false;
+    return (fig_is_wide(before) || fig_is_wide(after)) && before != '(' && before != 0xff08;
+}
+
+/* The last place within text[0..fits] where a line may end; 0: none. */
+static size_t last_break(const char *text, size_t fits) {
+    size_t found = 0;
+    uint32_t before = 0;
+    for (const char *s = text; *s && (size_t)(s - text) <= fits;) {
+        size_t at = (size_t)(s - text);
+        uint32_t code = fig_utf8(&s);
+        if (at > 0 && may_break(before, code)) found = at;
+        before = code;
+    }
+    return found;
+}
+
 double fig_wrapped(lens_figure *fig, double x, double y, double room, fig_font font,
                    const char *text) {
     while (*text && fig->failed == LENS_OK) {
@@ -186,11 +211,7 @@ double fig_wrapped(lens_figure *fig, double x, double y, double room, fig_font f
         if (newline) {
             take = (size_t)(newline - text);
         } else if (text[fits] && text[fits] != ' ' && text[fits] != '\n') {
-            for (size_t i = fits; i > 0; i--)
-                if (text[i - 1] == ' ') {
-                    take = i - 1;
-                    break;
-                }
+            take = last_break(text, fits);
             if (take == 0) take = fits;
         }
         size_t end = take;
@@ -243,7 +264,7 @@ void fig_note(lens_figure *fig, const char *format, ...) {
     char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof text, fig_say(fig, format), args);
     va_end(args);
     join(fig, " ", text);
 }
@@ -338,7 +359,7 @@ lens_status lens_figure_bytes(const lens_figure *fig, lens_figure_format format,
     return LENS_OK;
 }
 
-static bool ends_with(const char *text, const char *lower) {
+bool fig_ends_with(const char *text, const char *lower) {
     size_t n = strlen(text), m = strlen(lower);
     if (n < m) return false;
     for (size_t i = 0; i < m; i++) {
@@ -348,22 +369,21 @@ static bool ends_with(const char *text, const char *lower) {
     return true;
 }
 
+lens_status fig_save(lens_ctx *ctx, const char *path, char *bytes, size_t size) {
+    lens_status status = lens_file_write(ctx, path, bytes, size);
+    ctx_free(ctx, bytes);
+    return status;
+}
+
 lens_status lens_figure_write(const lens_figure *fig, const char *path) {
     lens_figure_format format = LENS_FIGURE_SVG;
-    if (ends_with(path, ".png"))
+    if (fig_ends_with(path, ".png"))
         format = LENS_FIGURE_PNG;
-    else if (!ends_with(path, ".svg"))
+    else if (!fig_ends_with(path, ".svg"))
         return ctx_fail(fig->ctx, LENS_BAD_ARG,
                         "%s: figures are written as .svg or .png, chosen by the file name", path);
     char *bytes;
     size_t size;
     LENS_TRY(lens_figure_bytes(fig, format, &bytes, &size));
-    file_writer *file;
-    lens_status status = file_begin(fig->ctx, &file, path);
-    if (status == LENS_OK) {
-        fwrite(bytes, 1, size, file_stream(file)); /* commit reports a short write */
-        status = file_commit(file);
-    }
-    ctx_free(fig->ctx, bytes);
-    return status;
+    return fig_save(fig->ctx, path, bytes, size);
 }

@@ -71,6 +71,7 @@ typedef struct fig_prim {
 struct lens_figure {
     lens_ctx *ctx;
     double width, height;
+    lens_lang lang;
     char *title, *notes; /* also the metadata of the file; notes may be NULL */
     int png_scale;
     fig_prim *prim;
@@ -88,7 +89,10 @@ lens_status fig_begin(lens_ctx *, lens_figure **out, const lens_figure_opts *opt
 /* Fixes the width (at least FIG_MIN_WIDTH), writes title and subtitle, returns the y below them. */
 double fig_header(lens_figure *, double width, const char *title, const char *subtitle);
 
-/* Adds a sentence to the notes printed under the figure. */
+/* lens_word in the figure's language. */
+#define fig_say(fig, english) lens_word((fig)->lang, english)
+
+/* Adds a sentence to the notes printed under the figure; the format is translated. */
 void fig_note(lens_figure *, const char *format, ...) LENS_PRINTF(2, 3);
 
 /* Writes notes and caption below y, fixes the height, and hands the figure over; on failure frees
@@ -108,6 +112,7 @@ void fig_line(lens_figure *, double x0, double y0, double x1, double y1, fig_rgb
 void fig_polyline(lens_figure *, const char *role, const double *xy, int points, fig_rgb,
                   double thick);
 void fig_text(lens_figure *, const char *role, double x, double y, fig_font, const char *text);
+/* The format is translated. */
 void fig_printf(lens_figure *, double x, double y, fig_font, const char *format, ...)
     LENS_PRINTF(5, 6);
 
@@ -115,7 +120,8 @@ void fig_printf(lens_figure *, double x, double y, fig_font, const char *format,
 void fig_text_in(lens_figure *, const char *role, double x, double y, double room, fig_font,
                  const char *text);
 
-/* Text in lines of at most `room` px, broken at spaces (a longer word is cut); returns the
+/* Text in lines of at most `room` px, broken at spaces and between wide characters (a longer word is
+ * cut); returns the
  * baseline after the last line. */
 double fig_wrapped(lens_figure *, double x, double y, double room, fig_font, const char *text);
 
@@ -133,6 +139,9 @@ const char *fig_count(char buf[32], int64_t); /* "61,706" */
 
 /* Decodes one UTF-8 character and advances *s; malformed bytes and control characters give U+FFFD. */
 uint32_t fig_utf8(const char **s);
+
+/* Whether a character is a full em wide: Chinese, Japanese and Korean. */
+bool fig_is_wide(uint32_t code);
 
 /* Advance width in px of a text on one line. */
 double fig_measure(const char *text, double size, bool bold);
@@ -210,6 +219,19 @@ typedef struct fig_bytes {
 } fig_bytes;
 
 void fig_put(fig_bytes *, const void *data, size_t size);
+
+/* A PNG chunk whose data is head followed by tail (png.c). */
+void fig_chunk(fig_bytes *, const char type[5], const void *head, size_t head_size,
+               const void *tail, size_t tail_size);
+
+/* Text with markup characters escaped; what XML does not allow becomes U+FFFD (svg.c). A newline in the
+ * metadata is allowed; fig_utf8 would not pass it. */
+void fig_escaped(fig_bytes *, const char *text);
+
+/* Figures end in .svg, .png, .html: compares the end of a path, in any case. */
+bool fig_ends_with(const char *path, const char *lower);
+/* The bytes as a file that replaces another; frees them. */
+lens_status fig_save(lens_ctx *, const char *path, char *bytes, size_t size);
 
 /* Appends to an empty *out; on failure the caller frees out->data. */
 lens_status fig_svg(const lens_figure *, fig_bytes *out);

@@ -147,8 +147,11 @@ lens_status lens_figure_filters(lens_ctx *ctx, lens_figure **out, const float *w
     fig_scale scale = fig_scale_of(range, use.limit);
     scale.is_signed = true;
     char title[96], facts[96];
-    snprintf(title, sizeof title, "%d filter%s of %d\xc3\x97%d", o, o == 1 ? "" : "s", kh, kw);
-    snprintf(facts, sizeof facts, "weights %d\xc3\x97%d\xc3\x97%d\xc3\x97%d", o, c, kh, kw);
+    snprintf(title, sizeof title,
+             fig_say(fig, o == 1 ? "%d filter of %d\xc3\x97%d" : "%d filters of %d\xc3\x97%d"), o,
+             kh, kw);
+    snprintf(facts, sizeof facts, fig_say(fig, "weights %d\xc3\x97%d\xc3\x97%d\xc3\x97%d"), o, c,
+             kh, kw);
     double y = fig_header(fig, fmax(content, BAR_WIDTH) + 2 * FIG_MARGIN,
                           use.title ? use.title : title, use.subtitle ? use.subtitle : facts);
     y = rgb ? rgb_key(fig, y, &scale) : fig_bar(fig, FIG_MARGIN, y, BAR_WIDTH, &scale);

@@ -129,6 +129,7 @@ static const glyph ascii[LAST - FIRST + 1] = {
 };
 
 static const glyph signs[] = {
+    { 0x00b0, 40, "M20 48h30 58v20 68h10 58v20 48" },       /* degree */
     { 0x00b1, 58, "M29 58L29 24M10 41L48 41M10 10L48 10" }, /* plus-minus */
     { 0x00b7, 28, "M14 29L14 30" },                         /* middle dot */
     { 0x00d7, 52, "M11 47L41 17M41 47L11 17" },             /* times */
@@ -136,6 +137,7 @@ static const glyph signs[] = {
     { 0x2026, 84, "M14 5L14 6M42 5L42 6M70 5L70 6" },       /* ellipsis */
     { 0x2192, 84, "M8 31L74 31M55 48L74 31L55 14" },        /* arrow */
     { 0x2212, 58, "M10 34L48 34" },                         /* minus */
+    { 0x22c6, 50, "M25 56L14 20L44 42L6 42L36 20L25 56" },  /* star: cross-correlation */
 };
 
 /* Any other character: an empty box, a full em wide from the first CJK block on. */
@@ -143,11 +145,13 @@ static const glyph narrow_box = { 0, 60, "M8 4L8 66L52 66L52 4L8 4" };
 static const glyph wide_box = { 0, 100, "M10 -6L10 72L90 72L90 -6L10 -6" };
 #define FIRST_WIDE 0x2e80
 
+bool fig_is_wide(uint32_t code) { return code >= FIRST_WIDE && code != 0xfffd; }
+
 static const glyph *find(uint32_t code) {
     if (code >= FIRST && code <= LAST) return &ascii[code - FIRST];
     for (size_t i = 0; i < LENS_COUNT(signs); i++)
         if (signs[i].code == code) return &signs[i];
-    return code >= FIRST_WIDE && code != 0xfffd ? &wide_box : &narrow_box;
+    return fig_is_wide(code) ? &wide_box : &narrow_box;
 }
 
 uint32_t fig_utf8(const char **s) {

@@ -81,8 +81,9 @@ lens_status lens_figure_sheet(lens_ctx *ctx, lens_figure **out, const lens_figur
         if (labels[i]) widest = fmax(widest, fig_measure(labels[i], FIG_NOTE, false));
     widest = fmin(widest, CARD_WIDTH);
     grid g = plan(count, MAX_CARDS, ceil(widest), labels ? 1 : 0, use.width - 2 * FIG_MARGIN);
+    if (use.columns > 0 && g.cols > use.columns) g.cols = use.columns;
     double top = ceil(fig_header(fig, 2 * FIG_MARGIN + g.cols * g.step_x - CARD_GAP,
-                                 use.title ? use.title : "Pictures", use.subtitle));
+                                 use.title ? use.title : fig_say(fig, "Pictures"), use.subtitle));
     int64_t bad = 0;
     fig_font font = { .size = FIG_NOTE, .ink = FIG_INK };
     for (size_t i = 0; i < g.shown; i++) {
@@ -139,8 +140,9 @@ static void card(lens_figure *fig, double x, double y, const lens_figure_sample 
     fig_text_in(fig, wrong ? "wrong" : "right", x, base + LINE, CARD_WIDTH, font, text);
     font = (fig_font){ .size = FIG_SMALL, .ink = FIG_GREY };
     if (wrong)
-        snprintf(text, sizeof text, "true p %s%s%s", fig_number(num, "%.3f", s->p_truth),
-                 s->source ? ", " : "", s->source ? s->source : "");
+        snprintf(text, sizeof text, fig_say(fig, "true p %s%s%s"),
+                 fig_number(num, "%.3f", s->p_truth), s->source ? ", " : "",
+                 s->source ? s->source : "");
     else
         snprintf(text, sizeof text, "%s", s->source ? s->source : "");
     fig_text_in(fig, NULL, x, base + 2 * LINE, CARD_WIDTH, font, text);
@@ -154,8 +156,8 @@ static lens_status draw_samples(lens_figure *fig, const lens_figure_opts *use,
                   use->width - 2 * FIG_MARGIN);
     double top = fig_header(fig, 2 * FIG_MARGIN + g.cols * g.step_x - CARD_GAP,
                             use->title    ? use->title
-                            : only_errors ? "Mistakes"
-                                          : "Predictions",
+                            : only_errors ? fig_say(fig, "Mistakes")
+                                          : fig_say(fig, "Predictions"),
                             facts);
     if (use->subtitle) {
         fig_font grey = { .size = FIG_LABEL, .ink = FIG_GREY };
@@ -169,8 +171,10 @@ static lens_status draw_samples(lens_figure *fig, const lens_figure_opts *use,
         card(fig, x, y, order[i], names, &bad);
     }
     if (g.shown < count)
-        fig_note(fig, "Showing the first %zu of %zu %s.", g.shown, count,
-                 only_errors ? "mistakes" : "samples");
+        fig_note(fig,
+                 only_errors ? "Showing the first %zu of %zu mistakes."
+                             : "Showing the first %zu of %zu samples.",
+                 g.shown, count);
     note_bad(fig, bad);
     return fig_end(fig, count ? bottom(&g, top) : top, use->caption, out);
 }
@@ -208,17 +212,19 @@ static lens_status make(lens_ctx *ctx, lens_figure **out, const lens_figure_samp
         if (error || !only_errors) order[kept++] = &samples[i];
     }
     if (only_errors) merge(order, order + count, kept);
+    lens_lang lang = use.lang;
     char facts[160], num[2][32];
     fig_count(num[0], (int64_t)wrong);
     fig_count(num[1], (int64_t)count);
     if (!only_errors)
-        snprintf(facts, sizeof facts, "%s of %s wrong, marked *", num[0], num[1]);
+        snprintf(facts, sizeof facts, lens_word(lang, "%s of %s wrong, marked *"), num[0], num[1]);
     else if (wrong == 0)
-        snprintf(facts, sizeof facts, "no mistake among %s samples", num[1]);
+        snprintf(facts, sizeof facts, lens_word(lang, "no mistake among %s samples"), num[1]);
     else if (wrong == count) /* the caller kept only mistakes: out of how many is not known here */
-        snprintf(facts, sizeof facts, "the most confident mistake first");
+        snprintf(facts, sizeof facts, "%s", lens_word(lang, "the most confident mistake first"));
     else
-        snprintf(facts, sizeof facts, "%s of %s wrong; the most confident mistake first", num[0],
+        snprintf(facts, sizeof facts,
+                 lens_word(lang, "%s of %s wrong; the most confident mistake first"), num[0],
                  num[1]);
     status = draw_samples(fig, &use, order, kept, names, facts, only_errors, out);
     ctx_free(ctx, order);

@@ -81,7 +81,7 @@ static double draw_layer(lens_figure *fig, double y, const lens_figure_layer *l,
 static double draw_input(lens_figure *fig, double y, const lens_figure_picture *input) {
     char shape[64];
     shape_text(shape, input->c, input->h, input->w);
-    side(fig, y, "input", shape);
+    side(fig, y, fig_say(fig, "input"), shape);
     int longest = input->h > input->w ? input->h : input->w;
     double zoom = fig_zoom(longest, 2 * TILE_SIDE);
     int64_t bad = 0;
@@ -104,7 +104,8 @@ lens_status lens_figure_maps(lens_ctx *ctx, lens_figure **out, const lens_figure
     for (int i = 0; i < count; i++)
         fig_widen(&all, layers[i].data,
                   (size_t)layers[i].c * (size_t)layers[i].h * (size_t)layers[i].w);
-    double y = fig_header(fig, use.width, use.title ? use.title : "Feature maps", use.subtitle);
+    double y = fig_header(fig, use.width, use.title ? use.title : fig_say(fig, "Feature maps"),
+                          use.subtitle);
     y = ceil(y);
     if (input) y = draw_input(fig, y, input) + ROW_GAP;
     fig_scale sum = { 0 };

@@ -233,17 +233,16 @@ static void put_word(fig_bytes *out, uint32_t v) {
     fig_put(out, be, sizeof be);
 }
 
-/* A chunk whose data is head followed by tail. */
-static void put_chunk(fig_bytes *out, const char type[5], const void *head, size_t head_size,
-                      const char *tail) {
-    size_t tail_size = strlen(tail);
+void fig_chunk(fig_bytes *out, const char type[5], const void *head, size_t head_size,
+               const void *tail, size_t tail_size) {
     put_word(out, (uint32_t)(head_size + tail_size));
     fig_put(out, type, 4);
     fig_put(out, head, head_size);
     fig_put(out, tail, tail_size);
     uLong crc = crc32(0, (const Bytef *)type, 4);
-    crc = crc32(crc, head, (uInt)head_size);
-    put_word(out, (uint32_t)crc32(crc, (const Bytef *)tail, (uInt)tail_size));
+    if (head_size) crc = crc32(crc, head, (uInt)head_size);
+    if (tail_size) crc = crc32(crc, tail, (uInt)tail_size);
+    put_word(out, (uint32_t)crc);
 }
 
 /* The size on paper, title and notes: chunks pHYs and iTXt (PNG specification, 11.3.4, 11.3.5). */
@@ -254,9 +253,9 @@ static void put_metadata(fig_bytes *out, const lens_figure *fig) {
     uint8_t phys[9] = { 0, 0, (uint8_t)(density >> 8), (uint8_t)density,
                         0, 0, (uint8_t)(density >> 8), (uint8_t)density,
                         1 };
-    put_chunk(out, "pHYs", phys, sizeof phys, "");
-    put_chunk(out, "iTXt", title, sizeof title, fig->title);
-    if (fig->notes) put_chunk(out, "iTXt", notes, sizeof notes, fig->notes);
+    fig_chunk(out, "pHYs", phys, sizeof phys, NULL, 0);
+    fig_chunk(out, "iTXt", title, sizeof title, fig->title, strlen(fig->title));
+    if (fig->notes) fig_chunk(out, "iTXt", notes, sizeof notes, fig->notes, strlen(fig->notes));
 }
 
 lens_status fig_png(const lens_figure *fig, fig_bytes *out) {

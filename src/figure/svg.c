@@ -29,9 +29,7 @@ static void attr_rgb(fig_bytes *out, const char *name, fig_rgb rgb) {
     str(out, text);
 }
 
-/* Markup characters escaped; what XML does not allow becomes U+FFFD. A newline in the metadata is
- * allowed; fig_utf8 would not pass it. */
-static void escaped(fig_bytes *out, const char *text) {
+void fig_escaped(fig_bytes *out, const char *text) {
     while (*text) {
         const char *start = text;
         if (*text == '\n') {
@@ -158,7 +156,7 @@ static void text(fig_bytes *out, const fig_prim *p) {
     }
     attr(out, "textLength", p->w);
     str(out, " lengthAdjust=\"spacingAndGlyphs\">");
-    escaped(out, p->text);
+    fig_escaped(out, p->text);
     str(out, "</text>\n");
 }
 
@@ -182,12 +180,14 @@ lens_status fig_svg(const lens_figure *fig, fig_bytes *out) {
     snprintf(box, sizeof box, " viewBox=\"0 0 %s %s\"", fig_number(w, "%.6g", fig->width),
              fig_number(h, "%.6g", fig->height));
     str(out, box);
+    if (fig->lang == LENS_LANG_ZH) str(out, " xml:lang=\"zh-Hans\"");
     str(out,
         " role=\"img\" font-family=\"Helvetica, Arial, 'Liberation Sans', "
-        "'DejaVu Sans Condensed', sans-serif\" stroke-linecap=\"round\" stroke-linejoin=\"round\">\n<title>");
-    escaped(out, fig->title);
+        "'DejaVu Sans Condensed', 'Noto Sans CJK SC', 'WenQuanYi Micro Hei', "
+        "'Microsoft YaHei', 'PingFang SC', sans-serif\" stroke-linecap=\"round\" stroke-linejoin=\"round\">\n<title>");
+    fig_escaped(out, fig->title);
     str(out, "</title>\n<desc>");
-    if (fig->notes) escaped(out, fig->notes);
+    if (fig->notes) fig_escaped(out, fig->notes);
     str(out, "</desc>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
     for (size_t i = 0; i < fig->count; i++) {
         const fig_prim *p = &fig->prim[i];

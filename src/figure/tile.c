@@ -25,6 +25,13 @@ static double mean_at(const float *data, int h, int w, int group, int y, int x) 
     return sum / n;
 }
 
+/* As many digits as a cell has room for. */
+static const char *number_format(double v, bool whole, double zoom) {
+    if (whole) return "%.0f";
+    if (zoom >= 1.5 * FIG_NUMBER_CELL) return "%.5g";
+    return fabs(v) < 9.995 ? "%.2f" : fabs(v) < 99.95 ? "%.1f" : fabs(v) < 1000 ? "%.0f" : "%.0e";
+}
+
 static void cell_marks(lens_figure *fig, double x, double y, const float *data, int h, int w,
                        double zoom, fig_scale *scale) {
     for (int i = 1; i < h; i++)
@@ -32,6 +39,9 @@ static void cell_marks(lens_figure *fig, double x, double y, const float *data, 
     for (int j = 1; j < w; j++)
         fig_line(fig, x + j * zoom, y, x + j * zoom, y + h * zoom, FIG_WHITE, 0.5);
     fig_scale quiet = *scale; /* the colours were counted already */
+    bool whole = true;        /* then numbers have no decimals */
+    for (size_t i = 0; i < (size_t)h * (size_t)w; i++)
+        whole &= data[i] == floorf(data[i]) && fabsf(data[i]) < 1e5f;
     for (int i = 0; i < h; i++)
         for (int j = 0; j < w; j++) {
             double v = data[(size_t)i * w + j], cx = x + j * zoom, cy = y + i * zoom, in = zoom / 4;
@@ -42,9 +52,9 @@ static void cell_marks(lens_figure *fig, double x, double y, const float *data, 
                 char num[32];
                 fig_font font = { .size = FIG_SMALL, .anchor = FIG_MIDDLE };
                 font.ink = fig_contrast(fig_colour(&quiet, v));
-                const char *format = fabs(v) < 10 ? "%.2f" : fabs(v) < 1000 ? "%.0f" : "%.0e";
+                fig_number(num, number_format(v, whole, zoom), v);
                 fig_text_in(fig, NULL, cx + zoom / 2, cy + zoom / 2 + FIG_SMALL * 0.36, zoom - 2,
-                            font, fig_number(num, format, v));
+                            font, num);
             }
         }
 }
@@ -159,9 +169,13 @@ double fig_bar(lens_figure *fig, double x, double y, double width, const fig_sca
 void fig_note_scale(lens_figure *fig, const fig_scale *scale) {
     char num[32];
     if (scale->clipped)
-        fig_note(fig, "%s %s beyond the scale, drawn in its end colour.",
-                 fig_count(num, scale->clipped), scale->clipped == 1 ? "value lies" : "values lie");
+        fig_note(fig,
+                 scale->clipped == 1 ? "%s value lies beyond the scale, drawn in its end colour."
+                                     : "%s values lie beyond the scale, drawn in its end colour.",
+                 fig_count(num, scale->clipped));
     if (scale->bad)
-        fig_note(fig, "%s %s NaN or infinite (magenta).", fig_count(num, scale->bad),
-                 scale->bad == 1 ? "value is" : "values are");
+        fig_note(fig,
+                 scale->bad == 1 ? "%s value is NaN or infinite (magenta)."
+                                 : "%s values are NaN or infinite (magenta).",
+                 fig_count(num, scale->bad));
 }

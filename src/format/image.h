@@ -49,6 +49,13 @@ lens_status pnm_decode(lens_ctx *, lens_image *out, const uint8_t *bytes, size_t
 lens_status img_check_size(lens_ctx *, const char *name, uint64_t width, uint64_t height,
                            int max_pixels);
 
+/* Where a part begins that is cut from the middle of a whole; halves go to the even number, as in
+ * torchvision's CenterCrop. */
+static inline int img_centre(int whole, int part) {
+    int room = whole - part, half = room / 2;
+    return half + (room & half & 1);
+}
+
 /* luma of 8-bit RGB, rounded: the 16-bit fixed-point weights 19595, 38470, 7471 sum to 65536. */
 static inline uint8_t img_luma(int r, int g, int b) {
     return (uint8_t)((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);

@@ -56,6 +56,26 @@ static void on_progress(j_common_ptr cinfo) {
     }
 }
 
+/* A file too short for its picture is refused before memory is asked for: a Huffman code has at least one
+ * bit, and every block of 8x8 samples has at least one, its mean. Arithmetic coding knows no such bound;
+ * like browsers, this reader does without it. */
+static lens_status check_length(lens_ctx *ctx, const struct jpeg_decompress_struct *jpeg,
+                                size_t size, const char *name) {
+    uint64_t blocks = 0;
+    if (jpeg->arith_code)
+        return ctx_fail(ctx, LENS_BAD_FILE, "%s: JPEG with arithmetic coding; Huffman is read",
+                        name);
+    for (int i = 0; i < jpeg->num_components; i++)
+        blocks +=
+            (uint64_t)jpeg->comp_info[i].width_in_blocks * jpeg->comp_info[i].height_in_blocks;
+    if (blocks / 8 <= size) return LENS_OK;
+    return ctx_fail(ctx, LENS_BAD_FILE,
+                    "%s: JPEG truncated: a picture of %ux%u pixels takes at least %llu bytes, but "
+                    "the file has %zu",
+                    name, jpeg->image_width, jpeg->image_height, (unsigned long long)(blocks / 8),
+                    size);
+}
+
 static unsigned get16(const uint8_t *p, bool little) {
     return little ? (unsigned)(p[0] | p[1] << 8) : (unsigned)(p[0] << 8 | p[1]);
 }
@@ -189,6 +209,9 @@ lens_status jpeg_decode(lens_ctx *ctx, lens_image *out, const uint8_t *bytes, si
         goto done;
     }
 
+    status = check_length(ctx, &jpeg, size, name);
+    if (status != LENS_OK) goto done;
+    status = LENS_BAD_FILE;
     image->pixels = ctx_alloc(ctx, width * height, (size_t)channels);
     row = ctx_alloc(ctx, width, (size_t)stored);
     if (!image->pixels || !row) {

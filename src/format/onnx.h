@@ -1,6 +1,6 @@
 /* onnx.h - ONNX model files, to and from a plain description.
  *
- * An ONNX file is one protobuf message, ModelProto; the field numbers stand in onnx.c. Weights stay
+ * An ONNX file is one protobuf message, ModelProto; the field numbers stand in onnx_wire.h. Weights stay
  * where they are in the mapped file: a description holds names, shapes and pointers.
  *
  * Invariant: in a description that was read, every list is counted, every string ends with 0, and a

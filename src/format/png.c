@@ -12,6 +12,10 @@
  * for one chunk. */
 enum { PNG_CHUNK_CAP = 8000000 };
 
+/* A deflate symbol has at least one bit, and a pair of them (length and distance) stands for at most
+ * 258 bytes: 2 bits for 258 bytes, 1,032 for one. */
+enum { DEFLATE_BEST = 1032 };
+
 typedef struct png_job {
     lens_ctx *ctx;
     const uint8_t *bytes; /* reading */
@@ -136,6 +140,15 @@ lens_status png_decode(lens_ctx *ctx, lens_image *out, const uint8_t *bytes, siz
         goto done;
     }
 
+    /* A file too short for its picture is refused before memory is asked for it. */
+    uint64_t least = (uint64_t)height * png_get_rowbytes(job.png, job.info) / DEFLATE_BEST;
+    if (least > size) {
+        snprintf(job.why, sizeof job.why,
+                 "truncated: a picture of %ux%u pixels takes at least %llu bytes, but the file has "
+                 "%zu",
+                 width, height, (unsigned long long)least, size);
+        png_error(job.png, "truncated");
+    }
     png_set_expand(job.png);   /* palette to RGB, 1-2-4 bits to 8, tRNS to alpha */
     png_set_scale_16(job.png); /* rounds; strip_16 would truncate */
     if (grey && channels == 3) png_set_gray_to_rgb(job.png);

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "format/tensors.h"
 #include "format/map.h"
+#include "format/mistake.h"
 #include "format/pth.h"
 
 #include <string.h>
-#include <strings.h>
 
 struct tensor_file {
     lens_ctx *ctx;
@@ -15,25 +15,12 @@ struct tensor_file {
     pth_file *pth;
 };
 
-static bool begins_with(const uint8_t *bytes, size_t size, const char *text) {
-    size_t length = strlen(text);
-    return size >= length && strncasecmp((const char *)bytes, text, length) == 0;
-}
-
 /* What a person may have saved by mistake under a model's name; NULL: none of that. */
 static const char *mistake(const uint8_t *bytes, size_t size) {
-    size_t skip = begins_with(bytes, size, "\xef\xbb\xbf") ? 3 : 0, printable = 0;
+    const char *known = mistake_of(bytes, size);
     const size_t enough = size < 512 ? size : 512;
-    while (skip < enough && strchr(" \t\r\n", bytes[skip]) && bytes[skip]) skip++;
-    const uint8_t *text = bytes + skip;
-    size_t left = size - skip;
-    if (begins_with(text, left, "version https://git-lfs"))
-        return "a Git LFS pointer, which stands for the file; \"git lfs pull\" fetches the file "
-               "itself";
-    if (begins_with(text, left, "<!doctype") || begins_with(text, left, "<html") ||
-        begins_with(text, left, "<?xml") || begins_with(text, left, "<head"))
-        return "a web page; the download went wrong or needed a login";
-    if (begins_with(bytes, size, "\x1f\x8b")) return "compressed by gzip; unpack it first";
+    size_t printable = 0;
+    if (known) return known;
     while (printable < enough && (bytes[printable] >= 32 || strchr("\t\r\n\f", bytes[printable])) &&
            bytes[printable])
         printable++;

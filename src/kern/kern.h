@@ -28,6 +28,7 @@ enum {
     TILE_MAX_VECTORS = 4,
     DOT_MAX_ROWS = 8,
     DOT_MAX_COLUMNS = 8,
+    PROBE_CHAINS = 12,
 };
 
 /* y = f(x). The derivative is taken from y alone, so z need not be kept:
@@ -48,10 +49,10 @@ typedef enum tile_init {
 
 /* One tile of a matrix product:
  *
- *   C[m][n] = act( init + sum over k of A[k][m] * B[k][n] ),   0 <= m < rows, 0 <= n < columns
+ *   C[m][n] = act( init + sum over k of A[k][m] * B[k][n] + D[m][n] ),   0 <= m < rows, 0 <= n < columns
  *
  *        A: k-major, A[k][m] = a[k*a_k + m]          B: B[k][n] = b[(b_row ? b_row[k] : k*b_k) + n]
- *        C: C[m][n] = c[m*c_m + n]
+ *        C: C[m][n] = c[m*c_m + n]                   D: D[m][n] = add[m*c_m + n], or 0 if add is NULL
  *
  * Each C[m][n] is one chain of fused multiply-adds (multiply, then add, at the scalar level) in the
  * order k = 0, 1, ...: its bits depend neither on the tile's size nor on how k was split with
@@ -66,7 +67,7 @@ typedef struct tile_job {
     ptrdiff_t c_m;
     int k, rows, columns;
     tile_init init;
-    const float *bias;
+    const float *bias, *add;
     act_kind act; /* ACT_NONE, ACT_RELU or ACT_LEAKY; others are a pass of their own */
     float slope;
 } tile_job;
@@ -153,6 +154,9 @@ struct kern {
     void (*transpose)(int rows, int columns, const float *src, ptrdiff_t src_r, float *dst,
                       ptrdiff_t dst_c);
 
+    /* dst[t] = src[t*step] for t < n: what a strided window reads. */
+    void (*every)(int n, int step, const float *src, float *dst);
+
     /* ---- Winograd F(m x m, 3x3), m = 2 or 4: src/op/wino.c drives these, body/winograd.h has the
      * matrices. A tile has (m+2)^2 points; point k of tile g->first + p is v[k*v_point + p],
      * 0 <= p < g->count. The next call will be about the cells
@@ -161,10 +165,10 @@ struct kern {
     /* Input transform, v = B' d B: d[r][s], 0 <= r, s < m+2, the cells of a tile. */
     void (*wino_in)(int m, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
                     ptrdiff_t v_point);
-    /* Output transform, y = act(A' z A + bias) into the cells that lie in the plane; act as in
-     * tile_job. z: each point has slack. */
+    /* Output transform, y = act(A' z A + bias + add) into the cells that lie in the plane; add: a plane
+     * like y, maybe y itself, or NULL; act as in tile_job. z: each point has slack. */
     void (*wino_out)(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point, float bias,
-                     act_kind act, float slope, float *y, ptrdiff_t ahead);
+                     const float *add, act_kind act, float slope, float *y, ptrdiff_t ahead);
     /* Kernel transform of n 3x3 kernels: u[((m+2)*i + j)*u_point + k] = (G g G')[i][j] with
      * g[r][s] = g[(3*r + s)*n + k], or if `turn` that of the kernel rotated by 180 degrees. */
     void (*wino_kernel)(int m, int n, const float *g, bool turn, float *u, ptrdiff_t u_point);
@@ -180,8 +184,9 @@ struct kern {
     /* dx = dy * f'(from y). In place on dy is fine. */
     void (*act_back)(act_kind, float slope, size_t n, const float *y, const float *dy, float *dx);
     void (*add)(size_t n, const float *a, const float *b, float *y); /* y = a + b; in place fine */
-    void (*scale_shift)(size_t n, float scale, float shift, const float *x,
-                        float *y);                                   /* in place */
+    /* y = act(scale*x + shift). In place is fine. */
+    void (*scale_shift)(size_t n, float scale, float shift, act_kind, float slope, const float *x,
+                        float *y);
     void (*axpy)(size_t n, float alpha, const float *x, float *y);   /* y += alpha*x */
     void (*mul)(size_t n, const float *a, const float *b, float *y); /* y = a * b; in place fine */
 
@@ -227,6 +232,13 @@ struct kern {
     /* ---- optimiser ---- */
 
     void (*optim)(const optim_job *, size_t n, const float *g, float *w, float *m, float *v);
+
+    /* ---- limits of the machine: machine.c times these ---- */
+
+    /* x = 0.999*x + 0.001, `steps` times, for PROBE_CHAINS*lanes numbers that stay in registers. */
+    void (*fma_chains)(size_t steps, float *x);
+    /* Sum of x in partial sums of float: as fast as loads go, not as exact as `sum`. */
+    float (*read)(size_t n, const float *x);
 };
 
 /* The table of a level: isa NULL = $LENSLET_ISA, else the best this CPU has; a level caps, so

@@ -345,6 +345,10 @@ lens_node *lens_reshape(lens_node *x, const char *name, int c, int h, int w) {
     return add_one(x, "reshape", name, &(lens_shape_opts){ c, h, w });
 }
 
+lens_node *lens_reshape1d(lens_node *x, const char *name, int c, int l) {
+    return add_one(x, "reshape1d", name, &(lens_shape_opts){ c, 1, l });
+}
+
 lens_node *lens_add(lens_node *a, lens_node *b, const char *name) {
     lens_node *const input[] = { a, b };
     return a ? add_named(a->net, "add", name, NULL, input, 2) : NULL;
@@ -372,4 +376,34 @@ lens_node *lens_lrn(lens_node *x, const char *name, lens_lrn_opts opts) {
 
 lens_node *lens_softmax(lens_node *x, const char *name) {
     return add_one(x, "softmax", name, NULL);
+}
+
+lens_node *lens_output(lens_node *x, const char *name, lens_output_opts opts) {
+    return add_one(x, "output", name, &opts);
+}
+
+lens_node *lens_unary(lens_node *x, const char *name, lens_unary_opts opts) {
+    return add_one(x, "unary", name, &opts);
+}
+
+lens_node *lens_binary(lens_node *a, lens_node *b, const char *name, lens_binary_opts opts) {
+    lens_node *const input[] = { a, b };
+    return a ? add_named(a->net, "binary", name, &opts, input, 2) : NULL;
+}
+
+lens_node *lens_reduce(lens_node *x, const char *name, lens_reduce_opts opts) {
+    return add_one(x, "reduce", name, &opts);
+}
+
+lens_node *lens_rearrange(lens_node *x, const char *name, lens_rearrange_opts opts) {
+    return add_one(x, "rearrange", name, &opts);
+}
+
+lens_node *lens_matmul(lens_node *a, lens_node *b, const char *name) {
+    lens_node *const input[] = { a, b };
+    return a ? add_named(a->net, "matmul", name, NULL, input, 2) : NULL;
+}
+
+lens_node *lens_parameter(lens_node *x, const char *name, lens_parameter_opts opts) {
+    return add_one(x, "parameter", name, &opts);
 }

@@ -72,7 +72,8 @@ static lens_status check_graph(lens_net *net, lens_node *output) {
                         net->name, output->op.name, output->net->name);
 
     /* `field` serves as the mark "something reads this" until set_field fills it. */
-    for (int i = 0; i < net->nodes; i++) net->node[i]->field = net->node[i] == output;
+    for (int i = 0; i < net->nodes; i++)
+        net->node[i]->field = net->node[i] == output || net->node[i]->op.kind->flags & OP_OUTPUT;
     for (int i = 0; i < net->nodes; i++)
         for (int k = 0; k < net->node[i]->op.inputs; k++) net->node[i]->input[k]->field = 1;
     for (int i = 0; i < net->nodes; i++)
@@ -82,9 +83,26 @@ static lens_status check_graph(lens_net *net, lens_node *output) {
                             net->node[i]->op.name, net->name, output->op.name);
     if (output->index != net->nodes - 1)
         return ctx_fail(net->ctx, LENS_BAD_ARG,
-                        "%s: it is the output of net %s, but other nodes read it", output->op.name,
-                        net->name);
+                        "%s: it is the output of net %s, but %s comes after it", output->op.name,
+                        net->name, net->node[net->nodes - 1]->op.name);
+    const lens_output_opts *opts = output->op.opts;
+    if (output->op.kind->flags & OP_OUTPUT && opts->training)
+        return ctx_fail(net->ctx, LENS_BAD_ARG,
+                        "%s: the main output of net %s cannot be for training alone",
+                        output->op.name, net->name);
     return LENS_OK;
+}
+
+/* Readers come after what they read, so one walk from the end knows them all. */
+static void mark_training(lens_net *net) {
+    for (int i = 0; i < net->nodes; i++) net->node[i]->training = true;
+    for (int i = net->nodes - 1; i >= 0; i--) {
+        lens_node *node = net->node[i];
+        const lens_output_opts *opts = node->op.opts;
+        if (node == net->output || (net_is_output(node) && !opts->training)) node->training = false;
+        if (node->training) continue;
+        for (int k = 0; k < node->op.inputs; k++) node->input[k]->training = false;
+    }
 }
 
 lens_status net_check(lens_net *net, lens_node *output) {
@@ -93,6 +111,7 @@ lens_status net_check(lens_net *net, lens_node *output) {
     lens_status status = place_parameters(net);
     if (status != LENS_OK) return net_fail(net, status);
     net->output = output;
+    mark_training(net);
     return LENS_OK;
 }
 
@@ -125,6 +144,21 @@ const char *lens_net_name(const lens_net *net) { return net->name; }
 int lens_net_nodes(const lens_net *net) { return net->nodes; }
 lens_node *lens_net_output(const lens_net *net) { return net->output; }
 lens_node *lens_net_input(const lens_net *net) { return net->input; }
+
+int lens_net_outputs(const lens_net *net) {
+    int count = 0;
+    for (int i = 0; i < net->nodes; i++) count += net_is_output(net->node[i]);
+    return count;
+}
+
+lens_node *lens_net_output_at(const lens_net *net, int index) {
+    if (index <= 0) return index ? NULL : net->output;
+    for (int i = 0; i < net->nodes; i++)
+        if (net->node[i] != net->output && net_is_output(net->node[i]) && !--index)
+            return net->node[i];
+    return NULL;
+}
+
 int lens_net_params(const lens_net *net) { return net->finished ? net->params : 0; }
 
 void lens_net_touched(lens_net *net) {
@@ -165,19 +199,22 @@ void lens_node_info_get(const lens_node *node, lens_node_info *info) {
         .jump = node->jump,
         .inputs = node->op.inputs,
         .frozen = node->frozen,
+        .training = node->training,
     };
     memcpy(info->label, node->op.label, sizeof info->label);
 }
 
 int64_t lens_net_parameters(const lens_net *net) {
     int64_t count = 0;
-    for (int i = 0; i < net->nodes; i++) count += node_parameters(net->node[i]);
+    for (int i = 0; i < net->nodes; i++)
+        if (!net->node[i]->training) count += node_parameters(net->node[i]);
     return count;
 }
 
 int64_t lens_net_macs(const lens_net *net) {
     int64_t count = 0;
-    for (int i = 0; i < net->nodes; i++) count += net->node[i]->op.macs;
+    for (int i = 0; i < net->nodes; i++)
+        if (!net->node[i]->training) count += net->node[i]->op.macs;
     return count;
 }
 

@@ -298,25 +298,36 @@ static void replace_head(match *m) {
     report_put(m->r, "%s", detail);
 }
 
-/* Every parameter must be there with its shape, and nothing else, but for what the options allow. */
+/* Lists what the net has and the file has not, of what serves training alone or of all else. */
+static void list_missing(match *m, const char *sort, bool training) {
+    for (int i = 0; i < m->net->params; i++)
+        if (!m->tensor[i] && m->net->param[i].node->training == training)
+            report_add(m->r, sort, m->net->param[i].name, "");
+    report_end(m->r);
+}
+
+/* Every parameter must be there with its shape, and nothing else, but for what the options allow. Files
+ * made for inference have nothing of what serves training alone: then all of it may be missing. */
 static lens_status match_all(match *m) {
     const lens_net *net = m->net;
     size_t loaded = 0, refused, allowed;
     char detail[500];
+    bool heads = false;
     for (int i = 0; i < net->params; i++) {
         m->tensor[i] = find_tensor(m->file, net->param[i].name);
-        if (m->tensor[i])
-            m->used[m->tensor[i] - tensors_at(m->file, 0)] = true;
-        else
-            report_add(m->r, "missing", net->param[i].name, "");
+        if (!m->tensor[i]) continue;
+        m->used[m->tensor[i] - tensors_at(m->file, 0)] = true;
+        heads |= net->param[i].node->training;
     }
-    report_end(m->r);
+    list_missing(m, "missing", false);
+    if (heads) list_missing(m, "missing", true);
     for (size_t i = 0; i < tensors_count(m->file); i++) {
         const char *given = tensors_at(m->file, i)->name;
         if (!m->used[i] && !is_ignored(given)) report_add(m->r, "unexpected", given, "");
     }
     report_end(m->r);
     refused = m->r->length;
+    if (!heads) list_missing(m, "missing, but for training alone", true);
     if (m->opts.replace_head) replace_head(m);
     allowed = m->r->length - refused;
     for (int i = 0; i < net->params; i++) {

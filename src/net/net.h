@@ -1,7 +1,7 @@
 /* net.h - the internal face of src/net: what a net, a node and a session are made of.
  *
  * Invariants: nodes stand in build order, which is a topological order, so every input of a node
- * comes before it. Once `finished`, all nodes lead to the output, so the output is the last node, and
+ * comes before it. Once `finished`, all nodes lead to an output, the last node is the main one, and
  * shapes, options and addresses of weights never change again.
  *
  * Reading order: builder.c (a net grows) - finish.c (it is closed) - plan.c (who shares which memory)
@@ -32,6 +32,7 @@ struct lens_node {
     int first_param; /* of op.params in net->param, after finish */
     int field, jump; /* receptive field and step, in input rows */
     bool frozen;
+    bool training; /* serves outputs for training alone; after net_check */
 };
 
 typedef struct net_param {
@@ -82,6 +83,11 @@ lens_status net_fail(lens_net *, lens_status status);
 lens_status net_check(lens_net *, lens_node *output);
 lens_status net_allocate(lens_net *);
 
+/* Whether the caller reads this node: the main output, and nodes of the kind `output`. */
+static inline bool net_is_output(const lens_node *node) {
+    return node == node->net->output || node->op.kind->flags & OP_OUTPUT;
+}
+
 static inline const op_param *net_param_op(const net_param *p) {
     return &p->node->op.param[p->slot];
 }
@@ -96,6 +102,7 @@ lens_status net_parse(lens_ctx *, lens_net **out, const char *text, const char *
 typedef struct plan_buffer {
     size_t bytes, offset;
     int first, last;
+    bool read_back; /* a value that some backward reads */
 } plan_buffer;
 
 enum { PLAN_NONE = -1 }; /* no such buffer */
@@ -103,7 +110,7 @@ enum { PLAN_NONE = -1 }; /* no such buffer */
 /* What forward does at a node. */
 typedef enum plan_forward {
     PLAN_RUN,  /* the operator's forward */
-    PLAN_SKIP, /* nothing: input, alias, or fused into its producer */
+    PLAN_SKIP, /* nothing: input, alias, done by another node, its head, or not needed here */
     PLAN_COPY, /* an alias kept apart */
 } plan_forward;
 
@@ -115,8 +122,12 @@ typedef struct plan_edge {
 
 typedef struct plan_node {
     plan_forward forward;
+    int head;     /* the node that does this one's forward: itself, unless fused */
     act_kind act; /* fused into this node */
     float slope;
+    int norm, before, addend; /* nodes that op_run's fields of these names come from, or NONE */
+    act_kind before_act;
+    float before_slope;
     int value, grad, saved, cache; /* buffers; nodes that share memory have the same one */
     plan_edge *edge;               /* one for each input */
     bool path; /* something trainable, or a wanted input gradient, lies upstream */
@@ -129,8 +140,7 @@ typedef struct memory_plan {
     int buffers;
     int scratch, thread_scratch, gradients; /* buffers */
     size_t thread_stride;
-    size_t bytes;     /* of the arena */
-    bool output_kept; /* backward reads the output's value */
+    size_t bytes; /* of the arena */
 } memory_plan;
 
 /* `opts` with final numbers. Free the plan with plan_free, also after a failure. */

@@ -456,7 +456,8 @@ lens_status lens_net_export_onnx(const lens_net *net, const char *path) {
     e.node = take(&e, nodes * NODES_EACH, sizeof *e.node);
     e.tensor = e.node ? take(&e, nodes * TENSORS_EACH, sizeof *e.tensor) : NULL;
     st_pair *meta = e.tensor ? take(&e, (size_t)net->words + 1, sizeof *meta) : NULL;
-    for (int i = 0; i < net->nodes && !e.failed; i++) export_node(&e, net->node[i]);
+    for (int i = 0; i < net->nodes && !e.failed; i++)
+        if (!net->node[i]->training) export_node(&e, net->node[i]);
     lens_status status = e.status;
     if (!e.failed) {
         for (int i = 0; i < net->words; i++)

@@ -71,7 +71,8 @@ typedef struct planner {
     int end;       /* after the last backward */
     int *reader;   /* consumers of node i, ascending: reader[first[i]] .. reader[first[i+1]-1] */
     int *first;    /* one per input slot, so a node that reads x twice stands there twice */
-    int *next;     /* the next node in the same value buffer, or NONE */
+    int *owner;    /* the node that value buffer i was made for */
+    int *next;     /* from the owner on: the next node in the same value buffer, or NONE */
     bool overflow; /* a size did not fit into size_t */
 } planner;
 
@@ -84,9 +85,15 @@ static bool reads_back(const planner *p, int node, unsigned flag) {
     return p->opts->train && p->plan->node[node].path && has(p, node, flag);
 }
 
+/* What serves training alone has no value in an inference session. */
+static bool runs(const planner *p, int node) {
+    return p->opts->train || !p->net->node[node]->training;
+}
+
 static int readers(const planner *p, int node) { return p->first[node + 1] - p->first[node]; }
 
 static int backward_time(const planner *p, int node) { return 2 * p->net->nodes - 1 - node; }
+static int backward_begins(const planner *p) { return backward_time(p, p->net->nodes - 1); }
 
 static int new_buffer(planner *p, size_t bytes, int first, int last) {
     if (!bytes) return PLAN_NONE;
@@ -112,12 +119,12 @@ static int new_activation(planner *p, int node, int first) {
 static void find_readers(planner *p) {
     const lens_net *net = p->net;
     for (int i = 0; i < net->nodes; i++)
-        for (int k = 0; k < net->node[i]->op.inputs; k++)
+        for (int k = 0; runs(p, i) && k < net->node[i]->op.inputs; k++)
             p->first[net->node[i]->input[k]->index + 1]++;
     for (int i = 0; i < net->nodes; i++) p->first[i + 1] += p->first[i];
     /* Filling moves each first[i] to the end of its list, which is where first[i+1] belongs. */
     for (int i = 0; i < net->nodes; i++)
-        for (int k = 0; k < net->node[i]->op.inputs; k++)
+        for (int k = 0; runs(p, i) && k < net->node[i]->op.inputs; k++)
             p->reader[p->first[net->node[i]->input[k]->index]++] = i;
     for (int i = net->nodes; i > 0; i--) p->first[i] = p->first[i - 1];
     p->first[0] = 0;
@@ -142,13 +149,8 @@ static bool may_overwrite(const planner *p, int i) {
     if (p->opts->watch || buffer == p->plan->node[p->net->input->index].value) return false;
     if (shape_count(node->op.out) != shape_count(node->op.in[0])) return false;
     if (reads_back(p, i, OP_NEEDS_X)) return false;
-    /* Members are linked from the owner, the first node of the buffer. */
-    int owner = source;
-    while (owner > 0 && p->net->node[owner]->op.inputs &&
-           p->plan->node[p->net->node[owner]->input[0]->index].value == buffer)
-        owner = p->net->node[owner]->input[0]->index;
-    for (int member = owner; member != PLAN_NONE; member = p->next[member]) {
-        if (reads_back(p, member, OP_NEEDS_Y)) return false;
+    for (int member = p->owner[source]; member != PLAN_NONE; member = p->next[member]) {
+        if (reads_back(p, member, OP_NEEDS_Y) || has(p, member, OP_OUTPUT)) return false;
         for (int r = p->first[member]; r < p->first[member + 1]; r++) {
             int reader = p->reader[r];
             if (reader == i) continue;
@@ -158,32 +160,105 @@ static bool may_overwrite(const planner *p, int i) {
     return true;
 }
 
-/* An activation is applied by the operator before it where that operator can and nobody else wants
- * the value in between. */
-static bool may_fuse(const planner *p, int i) {
-    const lens_node *node = p->net->node[i];
-    if (!has(p, i, OP_IS_ACT) || p->opts->watch) return false;
-    int source = node->input[0]->index;
-    return has(p, source, OP_FUSES_ACT) && readers(p, source) == 1 &&
-           p->plan->node[source].act == ACT_NONE && !reads_back(p, source, OP_NEEDS_Y) &&
-           !reads_back(p, i, OP_NEEDS_X);
-}
-
-static void share_value(planner *p, int i) {
-    int source = p->net->node[i]->input[0]->index;
+/* i's value lies in the memory of the value of `source`, one of its inputs. */
+static void share_value(planner *p, int i, int source) {
     p->plan->node[i].value = p->plan->node[source].value;
+    p->owner[i] = p->owner[source];
     int last = source;
     while (p->next[last] != PLAN_NONE) last = p->next[last];
     p->next[last] = i;
+}
+
+/* Fusion: the node that computes a value also does what follows it, where it can and nobody else wants
+ * the value in between.
+ *
+ *     conv - batchnorm - add - relu          conv's weights are scaled, the sum and relu are applied
+ *                       other /              to numbers still in registers or cache
+ *     batchnorm - relu - conv                relu(scale*x + shift) as conv copies its input
+ *
+ * A training step fuses activations alone: backward needs the rest. */
+
+/* The node that does `node`'s work, if it can go on with work of this kind for one that follows. */
+static int head_for(const planner *p, int node, unsigned flag) {
+    int head = p->plan->node[node].head;
+    return !p->opts->watch && has(p, head, flag) && readers(p, node) == 1 ? head : PLAN_NONE;
+}
+
+static void follow(planner *p, int i, int head, int source) {
+    p->plan->node[i].head = head;
+    p->plan->node[i].forward = PLAN_SKIP;
+    share_value(p, i, source);
+}
+
+static bool fuse_act(planner *p, int i) {
+    const op_node *op = &p->net->node[i]->op;
+    if (!has(p, i, OP_IS_ACT)) return false;
+    int source = p->net->node[i]->input[0]->index, head = head_for(p, source, OP_FUSES_ACT);
+    if (head == PLAN_NONE || p->plan->node[head].act != ACT_NONE ||
+        reads_back(p, source, OP_NEEDS_Y) || reads_back(p, i, OP_NEEDS_X))
+        return false;
+    p->plan->node[head].act = op_act(op, &p->plan->node[head].slope);
+    follow(p, i, head, source);
+    return true;
+}
+
+static bool fuse_norm(planner *p, int i) {
+    if (p->opts->train || !p->net->node[i]->op.kind->affine) return false;
+    int source = p->net->node[i]->input[0]->index, head = head_for(p, source, OP_FUSES_NORM);
+    if (head == PLAN_NONE) return false;
+    plan_node *node = &p->plan->node[head];
+    if (node->norm != PLAN_NONE || node->addend != PLAN_NONE || node->act != ACT_NONE) return false;
+    node->norm = i;
+    follow(p, i, head, source);
+    return true;
+}
+
+/* Of the two inputs the one that is computed later adds the other. */
+static bool fuse_sum(planner *p, int i) {
+    if (p->opts->train || !has(p, i, OP_IS_SUM)) return false;
+    for (int k = 0; k < 2; k++) {
+        int source = p->net->node[i]->input[k]->index, other = p->net->node[i]->input[!k]->index;
+        int head = head_for(p, source, OP_FUSES_NORM);
+        if (head == PLAN_NONE || p->plan->node[other].head >= head) continue;
+        plan_node *node = &p->plan->node[head];
+        if (node->addend != PLAN_NONE || node->act != ACT_NONE) continue;
+        node->addend = other;
+        follow(p, i, head, source);
+        return true;
+    }
+    return false;
+}
+
+/* A normalisation, with or without an activation, that one node reads which takes it on its way in. */
+static bool fuse_before(planner *p, int i) {
+    const lens_net *net = p->net;
+    if (p->opts->train || p->opts->watch || !net->node[i]->op.kind->affine) return false;
+    int source = net->node[i]->input[0]->index, last = i, reader = PLAN_NONE;
+    act_kind act = ACT_NONE;
+    float slope = 0;
+    for (; readers(p, last) == 1; last = reader) {
+        reader = p->reader[p->first[last]];
+        if (act != ACT_NONE || !has(p, reader, OP_IS_ACT)) break;
+        act = op_act(&net->node[reader]->op, &slope);
+    }
+    if (readers(p, last) != 1 || !has(p, reader, OP_FUSES_NORM) ||
+        !net->node[reader]->op.kind->takes_before(&net->node[reader]->op))
+        return false;
+    plan_node *node = &p->plan->node[reader];
+    node->before = i, node->before_act = act, node->before_slope = slope;
+    follow(p, i, reader, source);
+    if (last != i) follow(p, last, reader, i);
+    return true;
 }
 
 static void plan_values(planner *p) {
     const lens_net *net = p->net;
     for (int i = 0; i < net->nodes; i++) {
         plan_node *node = &p->plan->node[i];
-        const op_kind *kind = net->node[i]->op.kind;
-        p->next[i] = PLAN_NONE;
-        if (!net->node[i]->op.inputs) {
+        if (node->head != i) continue; /* fused with what reads it */
+        if (!runs(p, i)) {
+            node->forward = PLAN_SKIP;
+        } else if (!net->node[i]->op.inputs) {
             node->forward = PLAN_SKIP;
             node->value = new_activation(p, i, 0);
         } else if (has(p, i, OP_ALIAS)) {
@@ -192,21 +267,18 @@ static void plan_values(planner *p) {
             if (p->opts->watch)
                 node->value = new_activation(p, i, i);
             else
-                share_value(p, i);
-        } else if (may_fuse(p, i)) {
-            plan_node *source = &p->plan->node[net->node[i]->input[0]->index];
-            source->act = kind->act_of(&net->node[i]->op, &source->slope);
-            node->forward = PLAN_SKIP;
-            share_value(p, i);
+                share_value(p, i, net->node[i]->input[0]->index);
+        } else if (fuse_act(p, i) || fuse_norm(p, i) || fuse_sum(p, i) || fuse_before(p, i)) {
+            continue;
         } else if (has(p, i, OP_INPLACE) && may_overwrite(p, i)) {
-            share_value(p, i);
+            share_value(p, i, net->node[i]->input[0]->index);
         } else {
             node->value = new_activation(p, i, i);
         }
     }
-    int output = net->output->index, kept = p->plan->node[output].value;
     for (int i = 0; i < net->nodes; i++) {
         int value = p->plan->node[i].value;
+        if (!runs(p, i)) continue;
         bool back = reads_back(p, i, OP_NEEDS_Y);
         extend(p, value, i);
         if (back) extend(p, value, backward_time(p, i));
@@ -215,19 +287,20 @@ static void plan_values(planner *p) {
             extend(p, value, reader_back ? backward_time(p, p->reader[r]) : p->reader[r]);
             back |= reader_back;
         }
-        p->plan->output_kept |= back && value == kept;
+        p->plan->buffer[value].read_back |= back;
+        /* The caller reads outputs between forward and backward, and may hand them back as dy. */
+        if (net_is_output(net->node[i])) extend(p, value, backward_begins(p));
     }
-    /* The caller reads the output between forward and backward, and may hand it back as dy. */
-    if (p->opts->train) extend(p, kept, backward_time(p, output));
 }
 
-/* In the order of backward: the first consumer that comes writes a gradient, later ones add. */
+/* In the order of backward: the first consumer that comes writes a gradient, later ones add. Those of
+ * the outputs are written before, by the caller. */
 static void plan_gradients(planner *p) {
     const lens_net *net = p->net;
-    int output = net->output->index;
-    if (!p->plan->node[output].path) return;
-    p->plan->node[output].grad = new_activation(p, output, backward_time(p, output));
-    for (int i = output; i >= 0; i--) {
+    for (int i = 0; i < net->nodes; i++)
+        if (net_is_output(net->node[i]) && p->plan->node[i].path)
+            p->plan->node[i].grad = new_activation(p, i, backward_begins(p));
+    for (int i = net->nodes - 1; i >= 0; i--) {
         plan_node *node = &p->plan->node[i];
         if (!node->path) continue;
         int time = backward_time(p, i);
@@ -259,8 +332,8 @@ static void plan_work(planner *p) {
     size_t scratch = 0, thread_scratch = 0;
     for (int i = 0; i < net->nodes; i++) {
         const op_node *op = &net->node[i]->op;
-        op_plan work = { 0 };
-        if (op->kind->plan)
+        op_plan work = { .before = p->plan->node[i].before != PLAN_NONE };
+        if (op->kind->plan && runs(p, i))
             op->kind->plan(op, kern, threads, p->opts->batch, p->opts->train, &work);
         if (p->opts->train)
             p->plan->node[i].saved = new_buffer(p, work.saved, i, backward_time(p, i));
@@ -299,13 +372,17 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
     p.reader = ctx_alloc(ctx, edges + 1, sizeof *p.reader);
     p.first = ctx_alloc(ctx, nodes + 1, sizeof *p.first);
     p.next = ctx_alloc(ctx, nodes, sizeof *p.next);
+    p.owner = ctx_alloc(ctx, nodes, sizeof *p.owner);
     work = ctx_alloc(ctx, 2 * most, sizeof *work);
-    if (!plan->node || !plan->edge || !plan->buffer || !p.reader || !p.first || !p.next || !work)
+    if (!plan->node || !plan->edge || !plan->buffer || !p.reader || !p.first || !p.next ||
+        !p.owner || !work)
         goto done;
 
     plan_edge *edge = plan->edge;
     for (size_t i = 0; i < edges; i++) edge[i].temp = PLAN_NONE;
     for (int i = 0; i < net->nodes; i++) {
+        plan->node[i].head = p.owner[i] = i;
+        plan->node[i].norm = plan->node[i].before = plan->node[i].addend = p.next[i] = PLAN_NONE;
         plan->node[i].value = plan->node[i].grad = PLAN_NONE;
         plan->node[i].saved = plan->node[i].cache = PLAN_NONE;
         plan->node[i].edge = edge;
@@ -323,6 +400,7 @@ done:
     ctx_free(ctx, p.reader);
     ctx_free(ctx, p.first);
     ctx_free(ctx, p.next);
+    ctx_free(ctx, p.owner);
     ctx_free(ctx, work);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "net/net.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { MAX_BATCH = 1 << 20 };
 
@@ -20,6 +21,7 @@ typedef struct session_node {
     bool active;          /* backward comes here as things are frozen now */
     unsigned char *muted; /* one flag per channel; watch sessions only */
     int mutes;
+    double forward_s, backward_s; /* of the latest run; timed sessions only */
 } session_node;
 
 struct lens_session {
@@ -89,6 +91,21 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .thread_scratch = buffer_at(s, s->plan.thread_scratch),
         .thread_stride = s->plan.thread_stride,
     };
+}
+
+/* What a node does for others; their pointers must be there. */
+static void bind_fused(lens_session *s, int i) {
+    const plan_node *plan = &s->plan.node[i];
+    op_run *run = &s->node[i].run;
+    if (plan->norm != PLAN_NONE) {
+        const op_run *norm = &s->node[plan->norm].run;
+        run->norm = (op_norm){ norm->node, norm->param, ACT_NONE, 0 };
+    }
+    if (plan->before != PLAN_NONE) {
+        const op_run *norm = &s->node[plan->before].run;
+        run->before = (op_norm){ norm->node, norm->param, plan->before_act, plan->before_slope };
+    }
+    if (plan->addend != PLAN_NONE) run->addend = s->node[plan->addend].value;
 }
 
 /* What depends on freezing: which nodes backward visits and which gradients it asks for. */
@@ -179,6 +196,7 @@ lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
         s->node[i].muted = flags;
         flags += net->node[i]->op.out.c;
     }
+    for (int i = 0; i < net->nodes; i++) bind_fused(s, i);
     apply_freezing(s);
     *out = s;
     return LENS_OK;
@@ -260,6 +278,13 @@ static void move(const lens_session *s, size_t count, const float *from, float *
     pool_run(ctx_pool(s->ctx), (int)((count + PIECE - 1) / PIECE), PIECE / 8.0, run_piece, &job);
 }
 
+/* Seconds on a clock that never jumps; 0 if this session does not ask. */
+static double clock_of(const lens_session *s) {
+    struct timespec t = { 0 };
+    if (s->opts.timed) clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static size_t samples(const lens_session *s, int i) {
     return shape_count(s->net->node[i]->op.out) * (size_t)s->n;
 }
@@ -303,6 +328,7 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
     memmove(s->node[0].value, x->data, samples(s, 0) * sizeof(float));
     for (int i = 0; i < net->nodes; i++) {
         session_node *it = &s->node[i];
+        double start = clock_of(s);
         switch (it->plan->forward) {
         case PLAN_RUN:
             it->run.n = s->n;
@@ -315,6 +341,8 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
         case PLAN_SKIP: break;
         }
         if (it->mutes) zero_muted(s, i, it->value);
+        it->forward_s = it->plan->forward == PLAN_SKIP ? 0 : clock_of(s) - start;
+        it->backward_s = 0;
     }
     int output = net->output->index;
     if (y) *y = view(s->node[output].value, net->output->op.out, s->n);
@@ -338,10 +366,25 @@ lens_status lens_forward(lens_session *s, const lens_tensor *x, uint32_t step, l
 
 /* ---- Backward ------------------------------------------------------------------------------- */
 
-static lens_status check_backward(const lens_session *s, const lens_tensor *dy) {
-    const lens_net *net = s->net;
-    shape out = net->output->op.out;
+/* One output's gradient; without data it is 0. */
+static lens_status check_gradient(const lens_session *s, const lens_node *node,
+                                  const lens_tensor *dy) {
     char given[96], wanted[96];
+    if (!dy->data) return LENS_OK;
+    if (!same_shape(dy, node->op.out) || dy->dim[0] != s->n)
+        return ctx_fail(s->ctx, LENS_BAD_SHAPE, "dy has shape %s but the output %s has %s",
+                        lens_tensor_shape(dy, given), node->op.name,
+                        shape_text(node->op.out, s->n, wanted));
+    if (dy->data == s->node[node->index].value &&
+        s->plan.buffer[s->node[node->index].plan->value].read_back)
+        return ctx_fail(s->ctx, LENS_BAD_ARG,
+                        "dy lies in the output's memory, but backward of %s reads that output",
+                        node->op.name);
+    return LENS_OK;
+}
+
+static lens_status check_backward(const lens_session *s) {
+    const lens_net *net = s->net;
     if (!s->opts.train)
         return ctx_fail(s->ctx, LENS_BAD_ARG, "lens_backward needs a session made with train");
     if (!s->may_backward)
@@ -351,14 +394,6 @@ static lens_status check_backward(const lens_session *s, const lens_tensor *dy) 
         return ctx_fail(s->ctx, LENS_BAD_ARG,
                         "the weights of net %s changed between lens_forward and lens_backward",
                         net->name);
-    if (!same_shape(dy, out) || dy->dim[0] != s->n)
-        return ctx_fail(s->ctx, LENS_BAD_SHAPE, "dy has shape %s but the output has %s",
-                        lens_tensor_shape(dy, given), shape_text(out, s->n, wanted));
-    if (!dy->data) return ctx_fail(s->ctx, LENS_BAD_ARG, "dy has no data");
-    if (dy->data == s->node[net->output->index].value && s->plan.output_kept)
-        return ctx_fail(s->ctx, LENS_BAD_ARG,
-                        "dy lies in the output's memory, but backward of %s reads that output",
-                        net->output->op.name);
     return LENS_OK;
 }
 
@@ -384,19 +419,45 @@ static void backward_node(lens_session *s, int i, bool repack) {
     }
 }
 
-lens_status lens_backward(lens_session *s, const lens_tensor *dy) {
-    LENS_TRY(check_backward(s, dy));
+/* dy may lie in the value of any output, which is still there. */
+static void put_gradient(lens_session *s, int i, const lens_tensor *dy) {
+    float *grad = s->node[i].grad;
+    size_t bytes = samples(s, i) * sizeof *grad;
+    if (!s->node[i].active) return;
+    if (dy->data)
+        memmove(grad, dy->data, bytes);
+    else
+        memset(grad, 0, bytes);
+}
+
+lens_status lens_backward_outputs(lens_session *s, const lens_tensor *dy, int count) {
     const lens_net *net = s->net;
-    int output = net->output->index;
+    LENS_TRY(check_backward(s));
+    int outputs = lens_net_outputs(net);
+    if (count < 1 || count > outputs)
+        return ctx_fail(s->ctx, LENS_BAD_ARG,
+                        "lens_backward_outputs got %d gradients but net %s has %d outputs", count,
+                        net->name, outputs);
+    for (int k = 0; k < count; k++) LENS_TRY(check_gradient(s, lens_net_output_at(net, k), &dy[k]));
     bool repack = s->packed_back != net->version;
     s->packed_back = net->version;
     s->may_backward = false;
-    if (s->node[output].active)
-        memmove(s->node[output].grad, dy->data, samples(s, output) * sizeof(float));
-    for (int i = output; i >= 0; i--)
-        if (s->node[i].active) backward_node(s, i, repack);
+    for (int k = 0; k < outputs; k++)
+        put_gradient(s, lens_net_output_at(net, k)->index,
+                     k < count ? &dy[k] : &(lens_tensor){ 0 });
+    for (int i = net->nodes - 1; i >= 0; i--) {
+        if (!s->node[i].active) continue;
+        double start = clock_of(s);
+        backward_node(s, i, repack);
+        s->node[i].backward_s = clock_of(s) - start;
+    }
     s->has_gradients = s->ever_backward = true;
     return LENS_OK;
+}
+
+lens_status lens_backward(lens_session *s, const lens_tensor *dy) {
+    if (!dy->data) return ctx_fail(s->ctx, LENS_BAD_ARG, "dy has no data");
+    return lens_backward_outputs(s, dy, 1);
 }
 
 /* ---- Looking inside ------------------------------------------------------------------------- */
@@ -419,14 +480,21 @@ lens_status lens_grad(lens_session *s, int index, lens_tensor *out) {
     return LENS_OK;
 }
 
+static lens_status not_run(const lens_session *s, const lens_node *node) {
+    return ctx_fail(s->ctx, LENS_BAD_ARG,
+                    "%s: it serves training alone, which this session was not made for",
+                    node->op.name);
+}
+
 lens_status lens_peek(lens_session *s, const lens_node *node, lens_which which, lens_tensor *out) {
     const lens_net *net = s->net;
     if (!node || node->net != net)
         return ctx_fail(s->ctx, LENS_BAD_ARG, "lens_peek: the node is not one of net %s",
                         net->name);
     const session_node *it = &s->node[node->index];
-    /* Of a session that shares memory two things outlast the run; the output until backward. */
-    bool ends = which == LENS_VALUE ? node == net->output && !s->has_gradients : node == net->input;
+    if (!it->value) return not_run(s, node);
+    /* Of a session that shares memory these outlast the run; the outputs until backward. */
+    bool ends = which == LENS_VALUE ? net_is_output(node) && !s->has_gradients : node == net->input;
     if (!s->opts.watch && !ends)
         return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: lens_peek needs a session made with watch",
                         node->op.name);
@@ -443,6 +511,27 @@ lens_status lens_peek(lens_session *s, const lens_node *node, lens_which which, 
     return LENS_OK;
 }
 
+lens_status lens_timing(lens_session *s, const lens_node *node, lens_node_timing *out) {
+    if (!node || node->net != s->net)
+        return ctx_fail(s->ctx, LENS_BAD_ARG, "lens_timing: the node is not one of net %s",
+                        s->net->name);
+    if (!s->opts.timed)
+        return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: lens_timing needs a session made with timed",
+                        node->op.name);
+    if (!s->n) return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: nothing has been run yet", node->op.name);
+    const session_node *it = &s->node[node->index];
+    const char *(*by)(const op_node *, op_pass) = node->op.kind->algorithm;
+    *out = (lens_node_timing){ .forward = it->forward_s,
+                               .backward = it->backward_s,
+                               .merged = it->plan->forward == PLAN_SKIP };
+    if (by) {
+        out->forward_by = by(&node->op, OP_FORWARD);
+        out->input_by = by(&node->op, OP_INPUT_GRAD);
+        out->weight_by = by(&node->op, OP_WEIGHT_GRAD);
+    }
+    return LENS_OK;
+}
+
 lens_status lens_mute(lens_session *s, const lens_node *node, int channel, bool off) {
     if (!node || node->net != s->net)
         return ctx_fail(s->ctx, LENS_BAD_ARG, "lens_mute: the node is not one of net %s",
@@ -454,6 +543,7 @@ lens_status lens_mute(lens_session *s, const lens_node *node, int channel, bool 
         return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: channel %d is out of 0 to %d", node->op.name,
                         channel, node->op.out.c - 1);
     session_node *it = &s->node[node->index];
+    if (!it->value) return not_run(s, node);
     it->mutes += (int)off - (int)it->muted[channel];
     it->muted[channel] = off;
     s->may_backward = false;

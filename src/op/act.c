@@ -32,36 +32,17 @@ static lens_status leaky_infer(op_node *node) {
     return LENS_OK;
 }
 
-static act_kind relu_of(const op_node *node, float *slope) {
-    (void)node;
-    *slope = 0;
-    return ACT_RELU;
-}
-static act_kind leaky_of(const op_node *node, float *slope) {
-    *slope = ((const lens_leaky_relu_opts *)node->opts)->slope;
-    return ACT_LEAKY;
-}
-static act_kind tanh_of(const op_node *node, float *slope) {
-    (void)node;
-    *slope = 0;
-    return ACT_TANH;
-}
-static act_kind scaled_of(const op_node *node, float *slope) {
-    (void)node;
-    *slope = 0;
-    return ACT_SCALED;
-}
-static act_kind sigmoid_of(const op_node *node, float *slope) {
-    (void)node;
-    *slope = 0;
-    return ACT_SIGMOID;
+act_kind op_act(const op_node *node, float *slope) {
+    const lens_leaky_relu_opts *leaky = node->opts; /* the only options there are */
+    *slope = leaky ? leaky->slope : 0;
+    return node->kind->act;
 }
 
 static void forward_range(const void *arg, size_t first, size_t last, int thread) {
     (void)thread;
     const op_run *r = arg;
     float slope;
-    act_kind act = r->node->kind->act_of(r->node, &slope);
+    act_kind act = op_act(r->node, &slope);
     r->kern->act(act, slope, last - first, r->x[0] + first, r->y + first);
 }
 
@@ -69,7 +50,7 @@ static void backward_range(const void *arg, size_t first, size_t last, int threa
     (void)thread;
     const op_run *r = arg;
     float slope;
-    act_kind act = r->node->kind->act_of(r->node, &slope);
+    act_kind act = op_act(r->node, &slope);
     r->kern->act_back(act, slope, last - first, r->y + first, r->dy + first, r->dx[0] + first);
 }
 
@@ -82,66 +63,27 @@ static void backward(const op_run *r) {
         op_each_float(r->pool, (size_t)r->n * shape_count(r->node->out), 3, backward_range, r);
 }
 
-#define ACT_FLAGS (OP_IS_ACT | OP_INPLACE | OP_NEEDS_Y)
+#define ACTIVATION(NAME, FORMULA, ACT)                                                             \
+    .name = NAME, .formula = FORMULA, .act = ACT, .flags = OP_IS_ACT | OP_INPLACE | OP_NEEDS_Y,    \
+    .min_inputs = 1, .max_inputs = 1, .forward = forward, .backward = backward
 
-const op_kind op_relu = {
-    .name = "relu",
-    .formula = "y = max(x, 0)",
-    .flags = ACT_FLAGS,
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward,
-    .act_of = relu_of,
-};
+const op_kind op_relu = { ACTIVATION("relu", "y = max(x, 0)", ACT_RELU), .infer = infer };
 
 const op_kind op_leaky_relu = {
-    .name = "leaky_relu",
-    .formula = "y = x > 0 ? x : slope*x",
-    .flags = ACT_FLAGS,
-    .min_inputs = 1,
-    .max_inputs = 1,
+    ACTIVATION("leaky_relu", "y = x > 0 ? x : slope*x", ACT_LEAKY),
     .opts_size = sizeof(lens_leaky_relu_opts),
     .options = leaky_options,
     .infer = leaky_infer,
-    .forward = forward,
-    .backward = backward,
-    .act_of = leaky_of,
 };
 
-const op_kind op_tanh = {
-    .name = "tanh",
-    .formula = "y = tanh(x)",
-    .flags = ACT_FLAGS,
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .infer = infer,
-    .forward = forward,
-    .backward = backward,
-    .act_of = tanh_of,
-};
+const op_kind op_tanh = { ACTIVATION("tanh", "y = tanh(x)", ACT_TANH), .infer = infer };
 
 const op_kind op_scaled_tanh = {
-    .name = "scaled_tanh",
-    .formula = "y = 1.7159*tanh(2x/3)",
-    .flags = ACT_FLAGS,
-    .min_inputs = 1,
-    .max_inputs = 1,
+    ACTIVATION("scaled_tanh", "y = 1.7159*tanh(2x/3)", ACT_SCALED),
     .infer = infer,
-    .forward = forward,
-    .backward = backward,
-    .act_of = scaled_of,
 };
 
 const op_kind op_sigmoid = {
-    .name = "sigmoid",
-    .formula = "y = 1/(1 + exp(-x))",
-    .flags = ACT_FLAGS,
-    .min_inputs = 1,
-    .max_inputs = 1,
+    ACTIVATION("sigmoid", "y = 1/(1 + exp(-x))", ACT_SIGMOID),
     .infer = infer,
-    .forward = forward,
-    .backward = backward,
-    .act_of = sigmoid_of,
 };

@@ -117,21 +117,27 @@ static channel batch_channel(const op_run *r, size_t c) {
     return (channel){ mean, 1 / sqrt(var + (double)o->eps) };
 }
 
-static channel running_channel(const op_run *r, size_t c) {
-    const lens_batchnorm_opts *o = r->node->opts;
-    return (channel){ (double)r->param[RUNNING_MEAN][c],
-                      1 / sqrt((double)r->param[RUNNING_VAR][c] + (double)o->eps) };
+static channel running_channel(const op_node *node, float *const *param, size_t c) {
+    const lens_batchnorm_opts *o = node->opts;
+    return (channel){ (double)param[RUNNING_MEAN][c],
+                      1 / sqrt((double)param[RUNNING_VAR][c] + (double)o->eps) };
 }
 
-static affine affine_of(const op_run *r, size_t c, channel s) {
-    double scale = (double)r->param[WEIGHT][c] * s.inv;
-    return (affine){ (float)scale, (float)((double)r->param[BIAS][c] - s.mean * scale) };
+static affine affine_of(float *const *param, size_t c, channel s) {
+    double scale = (double)param[WEIGHT][c] * s.inv;
+    return (affine){ (float)scale, (float)((double)param[BIAS][c] - s.mean * scale) };
+}
+
+static void running_affine(const op_node *node, float *const *param, float *scale, float *shift) {
+    for (size_t c = 0; c < (size_t)node->in[0].c; c++) {
+        affine a = affine_of(param, c, running_channel(node, param, c));
+        scale[c] = a.scale, shift[c] = a.shift;
+    }
 }
 
 static void apply_plane(const op_run *r, size_t n, size_t c, affine a) {
     size_t plane = plane_of(r), at = (n * (size_t)r->node->in[0].c + c) * plane;
-    r->kern->scale_shift(plane, a.scale, a.shift, r->x[0] + at, r->y + at);
-    if (r->act != ACT_NONE) r->kern->act(r->act, r->slope, plane, r->y + at, r->y + at);
+    r->kern->scale_shift(plane, a.scale, a.shift, r->act, r->slope, r->x[0] + at, r->y + at);
 }
 
 /* Training: a channel's planes are written while the statistics pass has them in the cache. */
@@ -141,9 +147,9 @@ static void forward_channels(const void *arg, size_t first, size_t last, int thr
     channel *saved = r->saved;
     affine *map = r->scratch;
     for (size_t c = first; c < last; c++) {
-        channel s = uses_batch(r) ? batch_channel(r, c) : running_channel(r, c);
+        channel s = uses_batch(r) ? batch_channel(r, c) : running_channel(r->node, r->param, c);
         if (r->train) saved[c] = s;
-        map[c] = affine_of(r, c, s);
+        map[c] = affine_of(r->param, c, s);
         if (plane_of(r) > 1 && uses_batch(r))
             for (size_t n = 0; n < (size_t)r->n; n++) apply_plane(r, n, c, map[c]);
     }
@@ -251,4 +257,5 @@ const op_kind op_batchnorm = {
     .plan = plan,
     .forward = forward,
     .backward = backward,
+    .affine = running_affine,
 };

@@ -75,24 +75,30 @@ conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint) {
     return (conv_pass){ *s, adjoint, wino_suits(s, adjoint, ctx_strict(d->ctx)) };
 }
 
+const char *conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass) {
+    bool backward = pass == OP_INPUT_GRAD;
+    if (pass == OP_WEIGHT_GRAD) adjoint = false;
+    return conv_pass_of(d, s, adjoint != backward).winograd ? "winograd" : "direct";
+}
+
 size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
     return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
 }
 
-size_t conv_pass_thread_bytes(const conv_pass *p, const struct kern *kern, int batch) {
+size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern *kern, int batch) {
     return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern, batch)
-                       : corr_thread_bytes(&p->s, p->adjoint, kern);
+                       : corr_thread_bytes(&p->s, p->adjoint, before, kern);
 }
 
-void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w,
+void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w, const float *scale,
                    const corr_io *io) {
     if (p->winograd) {
         wino_build(cache, &p->s, p->adjoint, io->kern);
-        if (repack) wino_pack(cache, io->kern, io->workers, w);
+        if (repack) wino_pack(cache, io->kern, io->workers, w, scale);
         wino_run(cache, io);
     } else {
-        corr_build(cache, &p->s, p->adjoint, io->kern);
-        if (repack) corr_pack(cache, io->kern, io->workers, w);
+        corr_build(cache, &p->s, p->adjoint, io->before.scale != NULL, io->kern);
+        if (repack) corr_pack(cache, io->kern, io->workers, w, scale);
         corr_run(cache, io);
     }
 }
@@ -101,14 +107,38 @@ void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w,
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
+/* What a session keeps for the nodes that this one stands in for: op_run.norm and .before. */
+typedef struct folded {
+    float *scale, *bias;   /* of the weights; after them */
+    float *before, *shift; /* of the input */
+    size_t floats;
+} folded;
+
+static folded folded_of(const op_node *d, float *base) {
+    size_t in = (size_t)d->in[0].c, out = (size_t)d->out.c;
+    size_t floats = 2 * (in + out), line = 16; /* what follows is aligned to a cache line */
+    return (folded){ base, base + out, base + 2 * out, base + 2 * out + in,
+                     (floats + line - 1) / line * line };
+}
+
+static void fold(const op_run *r, const folded *f) {
+    if (r->before.node)
+        r->before.node->kind->affine(r->before.node, r->before.param, f->before, f->shift);
+    if (!r->norm.node) return;
+    r->norm.node->kind->affine(r->norm.node, r->norm.param, f->scale, f->bias);
+    if (r->node->params == 2)
+        for (int o = 0; o < r->node->out.c; o++) f->bias[o] += f->scale[o] * r->param[1][o];
+}
+
 void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct kern *kern,
                int batch, bool train, op_plan *p) {
     conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
-    p->cache = conv_pass_bytes(&forward, kern);
-    p->thread_scratch = conv_pass_thread_bytes(&forward, kern, batch);
+    p->cache = sizeof(float) * folded_of(d, NULL).floats + conv_pass_bytes(&forward, kern);
+    p->thread_scratch = conv_pass_thread_bytes(&forward, p->before, kern, batch);
     if (!train) return;
     p->cache += conv_pass_bytes(&back, kern);
-    p->thread_scratch = larger(p->thread_scratch, conv_pass_thread_bytes(&back, kern, batch));
+    p->thread_scratch =
+        larger(p->thread_scratch, conv_pass_thread_bytes(&back, false, kern, batch));
     if (wino_suits(s, false, ctx_strict(d->ctx))) {
         p->thread_scratch = larger(p->thread_scratch, wino_weights_thread_bytes(s, kern, batch));
         p->scratch = wino_weights_bytes(s, kern, batch);
@@ -122,20 +152,42 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
 void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass pass = conv_pass_of(d, s, adjoint);
+    folded f = folded_of(d, r->cache);
+    if (r->repack) fold(r, &f);
     bool fused = r->act == ACT_NONE || r->act == ACT_RELU || r->act == ACT_LEAKY;
-    conv_pass_run(&pass, r->cache, r->repack, r->param[0],
-                  &(corr_io){ r->kern, r->pool, r->n, r->x[0], r->y,
-                              d->params == 2 ? r->param[1] : NULL, fused ? r->act : ACT_NONE,
-                              r->slope, r->thread_scratch, r->thread_stride });
+    corr_io io = {
+        .kern = r->kern,
+        .workers = r->pool,
+        .n = r->n,
+        .in = r->x[0],
+        .out = r->y,
+        .bias = r->norm.node     ? f.bias
+                : d->params == 2 ? r->param[1]
+                                 : NULL,
+        .add = r->addend,
+        .act = fused ? r->act : ACT_NONE,
+        .slope = r->slope,
+        .thread_scratch = r->thread_scratch,
+        .thread_stride = r->thread_stride,
+    };
+    if (r->before.node)
+        io.before = (corr_before){ f.before, f.shift, r->before.act, r->before.slope };
+    conv_pass_run(&pass, f.scale + f.floats, r->repack, r->param[0], r->norm.node ? f.scale : NULL,
+                  &io);
     if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
+}
+
+bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint) {
+    return !conv_pass_of(d, s, adjoint).winograd;
 }
 
 void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
-    char *back_cache = (char *)r->cache + conv_pass_bytes(&forward, r->kern);
+    char *back_cache = (char *)r->cache + sizeof(float) * folded_of(d, NULL).floats +
+                       conv_pass_bytes(&forward, r->kern);
     if (r->dx[0])
-        conv_pass_run(&back, back_cache, true, r->param[0],
+        conv_pass_run(&back, back_cache, true, r->param[0], NULL,
                       &(corr_io){ .kern = r->kern,
                                   .workers = r->pool,
                                   .n = r->n,
@@ -150,7 +202,7 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                      r->thread_stride);
     } else if (r->dparam[0]) {
         corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
-        corr_build(tables, s, false, r->kern);
+        corr_build(tables, s, false, false, r->kern);
         corr_weights(tables, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
                      r->thread_scratch, r->thread_stride);
     }

@@ -34,12 +34,20 @@ typedef struct conv_pass {
 } conv_pass;
 conv_pass conv_pass_of(const op_node *, const conv_shape *, bool adjoint);
 size_t conv_pass_bytes(const conv_pass *, const struct kern *);
-size_t conv_pass_thread_bytes(const conv_pass *, const struct kern *, int batch);
-void conv_pass_run(const conv_pass *, void *cache, bool repack, const float *w, const corr_io *);
+size_t conv_pass_thread_bytes(const conv_pass *, bool before, const struct kern *, int batch);
+/* scale: of the output maps, when repacking; NULL: 1. */
+void conv_pass_run(const conv_pass *, void *cache, bool repack, const float *w, const float *scale,
+                   const corr_io *);
+
+/* op_kind.algorithm of a layer whose forward pass is `adjoint` or not. */
+const char *conv_algorithm(const op_node *, const conv_shape *, bool adjoint, op_pass);
 
 /* What training needs besides the forward pass. The cache of a session: forward | backward | tables. */
 void conv_plan(const op_node *, const conv_shape *, bool adjoint_forward, const struct kern *,
                int batch, bool train, op_plan *);
+
+/* op_kind.takes_before: panels are copied anyhow; Winograd's input transform has no place for it. */
+bool conv_takes_before(const op_node *, const conv_shape *, bool adjoint_forward);
 
 /* Forward of a layer whose forward pass is `adjoint` or not; backward of the same. y's maps: out_maps. */
 void conv_forward(const op_run *, const conv_shape *, bool adjoint);

@@ -164,6 +164,11 @@ static void plan(const op_node *d, const struct kern *kern, int threads, int bat
     conv_plan(d, &s, false, kern, batch, train, p);
 }
 
+static bool takes_before(const op_node *d) {
+    conv_shape s = shape_of(d);
+    return conv_takes_before(d, &s, false);
+}
+
 static void forward(const op_run *r) {
     conv_shape s = shape_of(r->node);
     conv_forward(r, &s, false);
@@ -177,6 +182,11 @@ static void backward(const op_run *r) {
         table_apply(o->table, s.o, s.c, (size_t)(s.kh * s.kw), r->dparam[0]);
 }
 
+static const char *algorithm(const op_node *d, op_pass pass) {
+    conv_shape s = shape_of(d);
+    return conv_algorithm(d, &s, false, pass);
+}
+
 /* Absent connections have no weight, whatever an initialiser or a file wrote there. */
 static void constrain(const op_node *d, int param, float *value) {
     const lens_conv2d_opts *o = d->opts;
@@ -186,10 +196,11 @@ static void constrain(const op_node *d, int param, float *value) {
 
 #define CONV_KIND(kind_name, kind_formula)                                                         \
     {                                                                                              \
-        .name = kind_name, .formula = kind_formula, .flags = OP_FUSES_ACT | OP_NEEDS_X,            \
-        .min_inputs = 1, .max_inputs = 1, .opts_size = sizeof(lens_conv2d_opts),                   \
-        .options = options, .infer = infer, .plan = plan, .forward = forward,                      \
-        .backward = backward, .constrain = constrain,                                              \
+        .name = kind_name, .formula = kind_formula,                                                \
+        .flags = OP_FUSES_ACT | OP_FUSES_NORM | OP_NEEDS_X, .min_inputs = 1, .max_inputs = 1,      \
+        .opts_size = sizeof(lens_conv2d_opts), .options = options, .infer = infer, .plan = plan,   \
+        .forward = forward, .backward = backward, .constrain = constrain,                          \
+        .takes_before = takes_before, .algorithm = algorithm,                                      \
     }
 
 const op_kind op_conv2d = CONV_KIND(

@@ -96,6 +96,11 @@ static void backward(const op_run *r) {
     conv_backward(r, &s, true);
 }
 
+static const char *algorithm(const op_node *d, op_pass pass) {
+    conv_shape s = shape_of(d);
+    return conv_algorithm(d, &s, true, pass);
+}
+
 const op_kind op_conv_transpose2d = {
     .name = "conv_transpose2d",
     .formula = "y = the adjoint of conv2d applied to x, plus b",
@@ -108,4 +113,5 @@ const op_kind op_conv_transpose2d = {
     .plan = plan,
     .forward = forward,
     .backward = backward,
+    .algorithm = algorithm,
 };

@@ -36,8 +36,8 @@ static void adjoint_axis(int k, int dilation, int step, int pad, int *before, in
     *span = high - low;
 }
 
-static void lay_out(corr *c, const conv_shape *s, bool adjoint) {
-    *c = (corr){ .s = *s, .adjoint = adjoint };
+static void lay_out(corr *c, const conv_shape *s, bool adjoint, bool before) {
+    *c = (corr){ .s = *s, .adjoint = adjoint, .before = before };
     int grid_rows, grid_columns;
     if (adjoint) {
         c->in_c = s->o / s->groups, c->out_c = s->c / s->groups;
@@ -61,16 +61,26 @@ static void lay_out(corr *c, const conv_shape *s, bool adjoint) {
     }
     c->taps = c->in_c * s->kh * s->kw; /* each weight belongs to exactly one walk, or to none */
     c->pitch = grid_columns + c->span_x;
-    c->direct =
+    bool bare =
         c->step_y == 1 && c->step_x == 1 && c->grid_y == 1 && c->grid_x == 1 && c->before_y == 0 &&
         c->before_x == 0 && c->in_w == c->pitch && c->in_h == grid_rows + c->span_y &&
         (size_t)c->in_c * (size_t)c->in_h * (size_t)c->in_w < INT32_MAX; /* row[] is 32-bit */
-    /* Rows of a block: the panel within its share of L2, and the flat positions short enough that the
-     * dropped columns' scratch stays small; at least one row. */
+    c->direct = bare && !before;
+    c->line = bare && c->span_y == 0 && c->span_x == 0;
+    if (c->line) { /* which may be cut anywhere */
+        grid_rows *= c->pitch;
+        c->in_h = c->out_h = grid_rows;
+        c->in_w = c->out_w = c->pitch = 1;
+    }
+    /* Rows of a block: the panel, or what is read in its place, within its share of L2, and the flat
+     * positions short enough that the dropped columns' scratch stays small; at least one row. */
     size_t row_bytes =
         sizeof(float) * (size_t)(c->in_c * c->phases_y * c->phases_x) * (size_t)c->pitch;
-    int fit = c->direct ? grid_rows : (int)(TUNE_PANEL_BYTES / row_bytes) - c->span_y;
-    c->block = imax(1, imin(grid_rows, imin(fit, TUNE_FLAT_POSITIONS / c->pitch)));
+    int fit = imin((int)(TUNE_PANEL_BYTES / row_bytes) - c->span_y, TUNE_FLAT_POSITIONS / c->pitch);
+    fit = imax(1, imin(grid_rows, fit));
+    c->block = up(grid_rows, up(grid_rows, fit)); /* all alike */
+    if (c->line) c->block = up(c->block, TUNE_LINE) * TUNE_LINE;
+    c->block = imin(c->block, grid_rows);
     c->panel_rows = c->direct ? c->in_h : c->block + c->span_y;
 }
 
@@ -146,14 +156,14 @@ static size_t corr_parts(const corr *c, size_t at[4]) {
 size_t corr_bytes(const conv_shape *s, bool adjoint) {
     corr c;
     size_t at[4];
-    lay_out(&c, s, adjoint);
+    lay_out(&c, s, adjoint, false);
     return corr_parts(&c, at);
 }
 
 size_t corr_table_bytes(const conv_shape *s, bool adjoint) {
     corr c;
     size_t at[4];
-    lay_out(&c, s, adjoint);
+    lay_out(&c, s, adjoint, false);
     corr_parts(&c, at);
     return at[3];
 }
@@ -190,11 +200,11 @@ static int add_walk(corr *c, corr_walk *walk, int phase_y, int phase_x, int firs
     return at;
 }
 
-void corr_build(corr *c, const conv_shape *s, bool adjoint, const struct kern *kern) {
+void corr_build(corr *c, const conv_shape *s, bool adjoint, bool before, const struct kern *kern) {
     if (c->built) return;
     size_t at[4];
     char *base = (char *)c;
-    lay_out(c, s, adjoint);
+    lay_out(c, s, adjoint, before);
     corr_parts(c, at);
     c->walk = (corr_walk *)(base + at[0]);
     c->row = (int32_t *)(base + at[1]);
@@ -212,9 +222,15 @@ void corr_build(corr *c, const conv_shape *s, bool adjoint, const struct kern *k
 typedef struct pack_job {
     const corr *c;
     const struct kern *kern;
-    const float *w;
+    const float *w, *scale;
     int blocks; /* row blocks of a group */
 } pack_job;
+
+/* dst[t][m] *= scale[m] */
+static void scale_rows(float *dst, int taps, int rows, const float *scale) {
+    for (int t = 0; t < taps; t++, dst += rows)
+        for (int m = 0; m < rows; m++) dst[m] *= scale[m];
+}
 
 /* One row block of one group, all walks. */
 static void pack_task(void *arg, int task, int thread) {
@@ -224,6 +240,7 @@ static void pack_task(void *arg, int task, int thread) {
     int group = task / p->blocks, m0 = task % p->blocks * c->rows,
         rows = imin(c->rows, c->out_c - m0);
     int kk = c->s.kh * c->s.kw;
+    const float *scale = p->scale ? p->scale + group * c->out_c + m0 : NULL;
     for (int i = 0; i < c->walks; i++) {
         const corr_walk *walk = &c->walk[i];
         float *dst =
@@ -234,10 +251,12 @@ static void pack_task(void *arg, int task, int thread) {
             const float *src =
                 p->w + ((size_t)group * (size_t)c->out_c + (size_t)m0) * (size_t)c->taps;
             p->kern->transpose(rows, c->taps, src, c->taps, dst, rows);
+            if (scale) scale_rows(dst, c->taps, rows, scale);
             continue;
         }
         /* Rows are input maps, k runs over (o, the walk's taps). */
         int per = c->in_c ? walk->taps / c->in_c : 0;
+        float *first = dst;
         for (int o = 0; o < c->in_c; o++, dst += per * rows) {
             const float *src =
                 p->w +
@@ -251,19 +270,30 @@ static void pack_task(void *arg, int task, int thread) {
                 for (int m = 0; m < rows; m++)
                     dst[t * rows + m] = src[m * kk + c->tap_of[walk->first_tap + t]];
         }
+        if (scale) scale_rows(first, walk->taps, rows, scale);
     }
 }
 
-void corr_pack(corr *c, const struct kern *kern, pool *workers, const float *w) {
-    pack_job p = { c, kern, w, up(c->out_c, c->rows) };
+void corr_pack(corr *c, const struct kern *kern, pool *workers, const float *w,
+               const float *scale) {
+    pack_job p = { c, kern, w, scale, up(c->out_c, c->rows) };
     pool_run(workers, c->s.groups * p.blocks, 0.3 * c->rows * c->taps, pack_task, &p);
 }
 
 /* ---- Panels --------------------------------------------------------------------------------- */
 
-/* Copies what grid rows r0 .. r0+rows-1 need from the group's planes `in` into the panel. */
-static void fill_panel(const corr *c, const float *in, int r0, int rows, float *panel) {
+/* Copies what grid rows r0 .. r0+rows-1 need from the group's planes `in` into the panel; `before`, of
+ * the group's first map, or NULL. */
+static void fill_panel(const corr *c, const struct kern *kern, const corr_before *before,
+                       const float *in, int r0, int rows, float *panel) {
     size_t plane = panel_plane(c), size = (size_t)c->in_h * (size_t)c->in_w;
+    if (c->line) { /* has a panel for the sake of `before` */
+        for (int ch = 0; ch < c->in_c; ch++)
+            kern->scale_shift((size_t)rows, before->scale[ch], before->shift[ch], before->act,
+                              before->slope, in + (size_t)ch * size + r0,
+                              panel + (size_t)ch * plane);
+        return;
+    }
     for (int ch = 0; ch < c->in_c; ch++, in += size)
         for (int py = 0; py < c->phases_y; py++)
             for (int px = 0; px < c->phases_x; px++, panel += plane) {
@@ -284,7 +314,12 @@ static void fill_panel(const corr *c, const float *in, int r0, int rows, float *
                     if (c->step_x == 1)
                         for (int t = low; t < high; t++) dst[t] = src[t];
                     else
-                        for (int t = low; t < high; t++) dst[t] = src[(ptrdiff_t)t * c->step_x];
+                        kern->every(high - low, c->step_x, src + (ptrdiff_t)low * c->step_x,
+                                    dst + low);
+                    if (before)
+                        kern->scale_shift((size_t)(high - low), before->scale[ch],
+                                          before->shift[ch], before->act, before->slope, dst + low,
+                                          dst + low);
                     for (int t = high; t < c->pitch; t++) dst[t] = 0;
                 }
             }
@@ -297,9 +332,9 @@ static size_t flat_floats(const corr *c, const struct kern *kern) {
     return (size_t)c->rows * (size_t)(c->block * c->pitch + kern->lanes);
 }
 
-size_t corr_thread_bytes(const conv_shape *s, bool adjoint, const struct kern *kern) {
+size_t corr_thread_bytes(const conv_shape *s, bool adjoint, bool before, const struct kern *kern) {
     corr c;
-    lay_out(&c, s, adjoint);
+    lay_out(&c, s, adjoint, before);
     choose_tile(&c, kern);
     return align64(sizeof(float) * (panel_floats(&c) + LENS_SLACK)) +
            align64(sizeof(float) * flat_floats(&c, kern));
@@ -315,17 +350,19 @@ typedef struct run_job {
 
 /* One row block of maps over one line: `length` positions from `position` on. */
 static void line(const corr *c, const struct kern *kern, tile_job *t, const float *b, float *out,
-                 int length) {
+                 const float *add, int length) {
     for (int p = 0; p < length; p += c->vectors * kern->lanes) {
         t->b = b + p;
         t->c = out + p;
+        t->add = add ? add + p : NULL;
         t->columns = imin(c->vectors * kern->lanes, length - p);
         kern->tile(t);
     }
 }
 
+/* out, add: of the group, in the image. */
 static void walk_block(const run_job *r, const corr_walk *walk, int group, int m0, int r0,
-                       const float *panel, float *flat, float *out) {
+                       const float *panel, float *flat, float *out, const float *add) {
     const corr *c = r->c;
     const corr_io *io = r->io;
     int rows = imin(c->block, walk->rows - r0), maps = imin(c->rows, c->out_c - m0);
@@ -345,21 +382,27 @@ static void walk_block(const run_job *r, const corr_walk *walk, int group, int m
         .slope = io->slope,
     };
     out += (size_t)m0 * plane;
+    if (add) add += (size_t)m0 * plane;
     if (contiguous(c)) {
+        ptrdiff_t at = (ptrdiff_t)r0 * c->out_w;
         t.c_m = (ptrdiff_t)plane;
-        line(c, io->kern, &t, panel, out + (ptrdiff_t)r0 * c->out_w, rows * c->out_w);
+        line(c, io->kern, &t, panel, out + at, add ? add + at : NULL, rows * c->out_w);
         return;
     }
     if (c->by_row) { /* grid_x is 1 */
         t.c_m = (ptrdiff_t)plane;
-        for (int i = 0; i < rows; i++)
-            line(c, io->kern, &t, panel + (ptrdiff_t)i * c->pitch,
-                 out + (ptrdiff_t)((r0 + i) * c->grid_y + walk->out_y) * c->out_w, walk->columns);
+        for (int i = 0; i < rows; i++) {
+            ptrdiff_t at = (ptrdiff_t)((r0 + i) * c->grid_y + walk->out_y) * c->out_w;
+            line(c, io->kern, &t, panel + (ptrdiff_t)i * c->pitch, out + at, add ? add + at : NULL,
+                 walk->columns);
+        }
         return;
     }
     t.c_m = c->block * c->pitch + io->kern->lanes;
-    line(c, io->kern, &t, panel, flat, flat_length(c, rows, walk->columns));
-    for (int m = 0; m < maps; m++, flat += t.c_m, out += plane)
+    if (add) t.act = ACT_NONE; /* comes after the sum, below */
+    line(c, io->kern, &t, panel, flat, NULL, flat_length(c, rows, walk->columns));
+    const ptrdiff_t from = (ptrdiff_t)r0 * c->out_w; /* add: only with a grid of 1 */
+    for (int m = 0; m < maps; m++, flat += t.c_m, out += plane) {
         for (int i = 0; i < rows; i++) {
             const float *src = flat + (ptrdiff_t)i * c->pitch;
             float *dst =
@@ -369,6 +412,11 @@ static void walk_block(const run_job *r, const corr_walk *walk, int group, int m
             else
                 for (int j = 0; j < walk->columns; j++) dst[(ptrdiff_t)j * c->grid_x] = src[j];
         }
+        if (!add) continue;
+        size_t count = (size_t)rows * (size_t)c->out_w;
+        io->kern->add(count, out + from, add + (size_t)m * plane + from, out + from);
+        if (io->act != ACT_NONE) io->kern->act(io->act, io->slope, count, out + from, out + from);
+    }
 }
 
 static void run_task(void *arg, int task, int thread) {
@@ -382,32 +430,40 @@ static void run_task(void *arg, int task, int thread) {
            out_plane = (size_t)c->out_h * (size_t)c->out_w;
     size_t map = (size_t)image * (size_t)c->s.groups + (size_t)group;
     const float *in = io->in + map * (size_t)c->in_c * in_plane;
-    float *out = io->out + map * (size_t)c->out_c * out_plane;
+    size_t first_out = map * (size_t)c->out_c * out_plane;
+    float *out = io->out + first_out;
+    const float *add = io->add ? io->add + first_out : NULL;
     char *scratch = (char *)io->thread_scratch + (size_t)thread * io->thread_stride;
     float *flat = (float *)(scratch + align64(sizeof(float) * (panel_floats(c) + LENS_SLACK)));
     int r0 = block * c->block;
     const float *panel = in + (ptrdiff_t)r0 * c->pitch;
     if (!c->direct) {
-        fill_panel(c, in, r0, imin(c->block, c->walk[0].rows - r0), (float *)scratch);
+        corr_before before = io->before;
+        if (c->before) before.scale += group * c->in_c, before.shift += group * c->in_c;
+        fill_panel(c, io->kern, c->before ? &before : NULL, in, r0,
+                   imin(c->block, c->walk[0].rows - r0), (float *)scratch);
         panel = (const float *)scratch;
     }
     int first = part * r->row_blocks / r->parts, end = (part + 1) * r->row_blocks / r->parts;
     for (int b = first; b < end; b++)
         for (int i = 0; i < c->walks; i++)
-            walk_block(r, &c->walk[i], group, b * c->rows, r0, panel, flat, out);
+            walk_block(r, &c->walk[i], group, b * c->rows, r0, panel, flat, out, add);
 }
 
-/* Tasks enough for several threads, if the work of each is worth a panel of its own. */
-static int split(int tasks, int blocks, double macs) {
-    if (tasks >= TUNE_TASKS || macs < TUNE_SPLIT_MACS) return 1;
-    return imin(blocks, up(TUNE_TASKS, tasks));
+/* Into how many parts to cut each of `tasks`, each with a panel of its own, so that `pieces` are there
+ * to be shared out. */
+static int split(int tasks, int pieces, int most, double macs) {
+    if (tasks >= pieces || macs < TUNE_SPLIT_MACS) return 1;
+    return imin(most, up(pieces, tasks));
 }
 
 void corr_run(const corr *c, const corr_io *io) {
     run_job r = { c, io, up(c->walk[0].rows, c->block), up(c->out_c, c->rows), 1 };
     int tasks = io->n * c->s.groups * r.blocks;
     double macs = (double)c->out_c * c->taps * imin(c->block, c->walk[0].rows) * c->walk[0].columns;
-    r.parts = split(tasks, r.row_blocks, macs);
+    /* No bit depends on it: each number of the output is a sum of its own. */
+    int threads = pool_threads(io->workers);
+    r.parts = split(tasks, threads == 1 ? 1 : TUNE_TASKS * threads, r.row_blocks, macs);
     pool_run(io->workers, tasks * r.parts, macs / r.parts / MACS_PER_NS, run_task, &r);
 }
 
@@ -440,7 +496,7 @@ static int images_together(const corr *c, int images) {
 size_t corr_weights_thread_bytes(const conv_shape *s, int batch, const struct kern *kern) {
     corr c;
     (void)kern;
-    lay_out(&c, s, false);
+    lay_out(&c, s, false, false);
     return sizeof(float) * (panel_floats(&c) * (size_t)images_together(&c, batch) + LENS_SLACK);
 }
 
@@ -512,7 +568,8 @@ static void weights_task(void *arg, int task, int thread) {
             if (!c->direct) {
                 panel = scratch, panel_image = (ptrdiff_t)panel_floats(c);
                 for (int i = 0; i < images; i++)
-                    fill_panel(c, x + i * in_plane * c->s.c, r0, rows, scratch + i * panel_image);
+                    fill_panel(c, w->kern, NULL, x + i * in_plane * c->s.c, r0, rows,
+                               scratch + i * panel_image);
             }
             weights_block(w, panel, panel_image, dy + (ptrdiff_t)r0 * c->out_w, images, rows, first,
                           end, sums);
@@ -538,7 +595,7 @@ void corr_weights(const corr *forward, const struct kern *kern, pool *workers, i
     if (w.chunks > 1) w.sums = scratch;
     double macs = (double)weight_floats(s) * s->oh * s->ow * n;
     int tasks = w.chunks * s->groups;
-    w.parts = split(tasks, w.tiles, macs / tasks);
+    w.parts = split(tasks, TUNE_TASKS, w.tiles, macs / tasks);
     pool_run(workers, tasks * w.parts, macs / (tasks * w.parts) / MACS_PER_NS, weights_task, &w);
     if (w.chunks == 1) return;
     size_t count = weight_floats(s);

@@ -53,7 +53,9 @@ typedef struct corr {
     int span_y, span_x;     /* rows and columns a window adds to the panel */
     int pitch, panel_rows;  /* panel plane */
     int block;              /* output grid rows per task */
+    bool line;              /* 1x1: a plane is one line of positions, a row being one of them */
     bool direct;            /* the input itself serves as panel */
+    bool before;            /* the input is read through corr_io.before */
     bool by_row;            /* tiles stop at row ends (else run across them) */
     int rows, vectors;      /* tile */
     int walks, taps;        /* taps of all walks */
@@ -66,14 +68,22 @@ typedef struct corr {
 size_t corr_bytes(const conv_shape *, bool adjoint);
 /* The same without packed weights: all that corr_weights needs. */
 size_t corr_table_bytes(const conv_shape *, bool adjoint);
-void corr_build(corr *, const conv_shape *, bool adjoint, const struct kern *);
+void corr_build(corr *, const conv_shape *, bool adjoint, bool before, const struct kern *);
 /* Per-thread scratch in bytes of a run, and of corr_weights. */
-size_t corr_thread_bytes(const conv_shape *, bool adjoint, const struct kern *);
+size_t corr_thread_bytes(const conv_shape *, bool adjoint, bool before, const struct kern *);
 
-/* Repacks w (o, c/groups, kh, kw). */
-void corr_pack(corr *, const struct kern *, pool *, const float *w);
+/* Repacks w (o, c/groups, kh, kw), multiplied by scale[output map] unless that is NULL. */
+void corr_pack(corr *, const struct kern *, pool *, const float *w, const float *scale);
 
-/* out = act(bias + correlation) for n images; in (n, in maps, ...), out (n, out maps, ...) in full. */
+/* in -> act(scale*in + shift) for each input map; scale NULL: in itself. */
+typedef struct corr_before {
+    const float *scale, *shift;
+    act_kind act;
+    float slope;
+} corr_before;
+
+/* out = act(bias + correlation + add) for n images; in (n, in maps, ...), out (n, out maps, ...) in
+ * full. */
 typedef struct corr_io {
     const struct kern *kern;
     pool *workers;
@@ -81,8 +91,10 @@ typedef struct corr_io {
     const float *in;
     float *out;
     const float *bias; /* per output map, or NULL */
+    const float *add;  /* like out, or NULL */
     act_kind act;      /* ACT_NONE, ACT_RELU, ACT_LEAKY */
     float slope;
+    corr_before before;
     void *thread_scratch;
     size_t thread_stride;
 } corr_io;

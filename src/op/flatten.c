@@ -9,6 +9,11 @@ static const op_option options[] = {
     { 0 },
 };
 
+static const op_option sequence_options[] = {
+    { "shape", OP_SHAPE, offsetof(lens_shape_opts, c), "channels x length; required" },
+    { 0 },
+};
+
 /* Once rows and columns are gone or rearranged, a number stands for the whole picture: so a dense
  * layer behind reports the field it really has. */
 static void whole_window(op_node *node) {
@@ -48,6 +53,15 @@ static lens_status reshape_infer(op_node *node) {
     return LENS_OK;
 }
 
+static lens_status reshape1d_infer(op_node *node) {
+    lens_shape_opts *o = node->opts;
+    o->h = 1;
+    LENS_TRY(reshape_infer(node));
+    node->out.rank = 3;
+    snprintf(node->label, sizeof node->label, "reshape %dx%d", o->c, o->w);
+    return LENS_OK;
+}
+
 const op_kind op_flatten = {
     .name = "flatten",
     .formula = "(N,C,H,W) -> (N,C*H*W), in that order",
@@ -66,4 +80,15 @@ const op_kind op_reshape = {
     .opts_size = sizeof(lens_shape_opts),
     .options = options,
     .infer = reshape_infer,
+};
+
+const op_kind op_reshape1d = {
+    .name = "reshape1d",
+    .formula = "(N,...) -> (N,c,l), the same numbers in the same order",
+    .flags = OP_ALIAS,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .opts_size = sizeof(lens_shape_opts),
+    .options = sequence_options,
+    .infer = reshape1d_infer,
 };

@@ -65,11 +65,21 @@ typedef struct op_node {
 
 /* What a node needs in a session, in bytes; all zeroed before plan. */
 typedef struct op_plan {
+    bool before;           /* given: the input will come through op_run.before */
     size_t saved;          /* from forward to backward of the same step (training only) */
     size_t cache;          /* lives with the session: packed weights, offset tables */
     size_t scratch;        /* during one forward or backward */
     size_t thread_scratch; /* the same, for each thread */
 } op_plan;
+
+/* A node that maps channel c of its input to act(scale[c]*x + shift[c]) in inference, done by another
+ * node for it: see op_kind.affine. */
+typedef struct op_norm {
+    const op_node *node;
+    float *const *param;
+    act_kind act;
+    float slope;
+} op_norm;
 
 /* One execution. Pointers are 64-byte aligned; every activation has LENS_SLACK floats behind it. */
 typedef struct op_run {
@@ -82,9 +92,15 @@ typedef struct op_run {
     bool repack; /* weights changed since this session last ran this pass (forward, backward) of the
                      node: rebuild what it keeps in `cache`, which begins as zeros */
     bool frozen; /* no parameter gradients; batch norm behaves as in inference */
-    act_kind act; /* forward of OP_FUSES_ACT kinds: apply this to the result */
+    /* Forward of OP_FUSES_ACT kinds: apply this to the result. */
+    act_kind act;
     float slope;
-    uint64_t seed; /* dropout */
+    /* Forward of OP_FUSES_NORM kinds, outside training: what other nodes would have done, in this
+     * order: x[0] passes through `before` on its way in; then the operator's own work; its result goes
+     * through `norm`, has `addend` added (shaped like y), and meets `act`. */
+    op_norm before, norm; /* node NULL: nothing */
+    const float *addend;  /* NULL: nothing */
+    uint64_t seed;        /* dropout */
     uint32_t step;
     uint32_t serial; /* the node's number in the net: dropout layers differ by it */
 
@@ -111,7 +127,11 @@ enum {
     OP_FUSES_ACT = 4, /* forward honours act and slope (any act_kind) */
     OP_NEEDS_X = 8,   /* backward reads x */
     OP_NEEDS_Y = 16,  /* backward reads y */
-    OP_IS_ACT = 32,   /* an activation: act_of says which */
+    OP_IS_ACT = 32,   /* an activation: op_act says which */
+    OP_FUSES_NORM =
+        64,          /* forward honours norm and addend, and `before` if takes_before allows it */
+    OP_IS_SUM = 128, /* y = x[0] + x[1] */
+    OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
 
 /* One option for text, help and defaults. The field lies at `offset` of the option struct. */
@@ -133,6 +153,8 @@ typedef struct op_option {
     const char *what; /* "feature maps; required" */
 } op_option;
 
+typedef enum op_pass { OP_FORWARD, OP_INPUT_GRAD, OP_WEIGHT_GRAD } op_pass;
+
 struct op_kind {
     const char *name;    /* as in net text: "conv2d" */
     const char *formula; /* one line */
@@ -148,12 +170,17 @@ struct op_kind {
                  op_plan *);          /* NULL: nothing */
     void (*forward)(const op_run *);  /* NULL only for OP_ALIAS and inputs */
     void (*backward)(const op_run *); /* dx[i] and dparam[i] overwritten where not NULL */
-    act_kind (*act_of)(const op_node *, float *slope); /* OP_IS_ACT */
+    act_kind act;                     /* OP_IS_ACT */
+    /* In inference y = scale[c]*x + shift[c] for each channel: writes both (c floats). NULL: it is not. */
+    void (*affine)(const op_node *, float *const *param, float *scale, float *shift);
+    /* OP_FUSES_NORM: whether reading x[0] through `before` costs this node less than another pass. */
+    bool (*takes_before)(const op_node *);
     /* Values of a non-trainable parameter after lens_net_finish (fixed codes); NULL: `start`. */
     void (*fixed)(const op_node *, int param, float *value);
     /* Puts a parameter back on what the operator allows (absent connections to 0) after an initialiser,
      * a file or a user wrote it. Idempotent; gradients respect it by themselves. NULL: all allowed. */
     void (*constrain)(const op_node *, int param, float *value);
+    const char *(*algorithm)(const op_node *, op_pass); /* its name; NULL: there is no choice */
 };
 
 /* All operators; ends with NULL. op_find: by name, NULL if none. */
@@ -164,6 +191,9 @@ const op_kind *op_find(const char *name);
  * ceil the last window may overhang but must start inside the input or the leading padding. Returns
  * 0 if the kernel does not fit. */
 int op_out_size(int in, int kernel, int stride, int dilation, int before, int after, bool ceil);
+
+/* What an OP_IS_ACT node applies; the slope is 0 where the activation has none. */
+act_kind op_act(const op_node *, float *slope);
 
 /* Shared checks and words. */
 lens_size op_size(lens_size given, int fallback); /* {5} -> 5x5, {0} -> fallback */

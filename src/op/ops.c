@@ -12,7 +12,8 @@ extern const op_kind op_input, op_input1d, op_conv2d, op_conv1d, op_conv_transpo
     op_avgpool, op_sumpool, op_subsample, op_adaptive_avgpool, op_adaptive_maxpool,
     op_global_avgpool, op_global_maxpool, op_relu, op_leaky_relu, op_tanh, op_scaled_tanh,
     op_sigmoid, op_dense, op_rbf, op_flatten, op_reshape, op_add, op_concat, op_dropout,
-    op_batchnorm, op_lrn, op_softmax, op_shortcut;
+    op_batchnorm, op_lrn, op_softmax, op_shortcut, op_reshape1d, op_unary, op_binary, op_reduce,
+    op_rearrange, op_matmul, op_parameter, op_output;
 
 const op_kind *const op_kinds[] = {
     &op_input,
@@ -37,6 +38,7 @@ const op_kind *const op_kinds[] = {
     &op_rbf,
     &op_flatten,
     &op_reshape,
+    &op_reshape1d,
     &op_add,
     &op_concat,
     &op_shortcut,
@@ -44,6 +46,13 @@ const op_kind *const op_kinds[] = {
     &op_batchnorm,
     &op_lrn,
     &op_softmax,
+    &op_output,
+    &op_unary,
+    &op_binary,
+    &op_reduce,
+    &op_rearrange,
+    &op_matmul,
+    &op_parameter,
     NULL,
 };
 

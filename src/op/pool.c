@@ -310,7 +310,8 @@ static void subsample_planes(const void *arg, size_t first, size_t last, int thr
     for (size_t i = first; i < last; i++) {
         float *y = r->y + i * p->out, *sum = r->train ? (float *)r->saved + i * p->out : y;
         r->kern->sum_pool(&p->job, r->x[0] + i * p->in, NULL, sum);
-        r->kern->scale_shift(p->out, r->param[0][i % channels], r->param[1][i % channels], sum, y);
+        r->kern->scale_shift(p->out, r->param[0][i % channels], r->param[1][i % channels], ACT_NONE,
+                             0, sum, y);
         if (r->act != ACT_NONE) r->kern->act(r->act, r->slope, p->out, y, y);
     }
 }
@@ -321,7 +322,8 @@ static void subsample_planes_back(const void *arg, size_t first, size_t last, in
     size_t channels = (size_t)r->node->in[0].c;
     float *scaled = op_scratch(r, thread);
     for (size_t i = first; i < last; i++) {
-        r->kern->scale_shift(p->out, r->param[0][i % channels], 0, r->dy + i * p->out, scaled);
+        r->kern->scale_shift(p->out, r->param[0][i % channels], 0, ACT_NONE, 0, r->dy + i * p->out,
+                             scaled);
         r->kern->sum_pool_back(&p->job, scaled, NULL, r->dx[0] + i * p->in);
     }
 }

@@ -111,7 +111,7 @@ size_t wino_thread_bytes(const conv_shape *s, bool adjoint, const struct kern *k
 typedef struct pack_job {
     const wino *w;
     const struct kern *kern;
-    const float *weight;
+    const float *weight, *scale;
 } pack_job;
 
 static void pack_task(void *arg, int task, int thread) {
@@ -127,13 +127,16 @@ static void pack_task(void *arg, int task, int thread) {
                                   : (size_t)m0 * (size_t)w->in_c + (size_t)c;
         p->kern->transpose(rows, 9, p->weight + 9 * first, w->adjoint ? 9 : 9 * w->in_c, kernels,
                            rows);
+        for (int i = 0; p->scale && i < 9; i++)
+            p->kern->mul((size_t)rows, kernels + i * rows, p->scale + m0, kernels + i * rows);
         p->kern->wino_kernel(w->m, rows, kernels, w->adjoint != w->flip, block + c * rows,
                              (ptrdiff_t)w->in_c * rows);
     }
 }
 
-void wino_pack(wino *w, const struct kern *kern, pool *workers, const float *weight) {
-    pack_job p = { w, kern, weight };
+void wino_pack(wino *w, const struct kern *kern, pool *workers, const float *weight,
+               const float *scale) {
+    pack_job p = { w, kern, weight, scale };
     pool_run(workers, up(w->out_c, w->rows), 8.0 * w->in_c * w->rows, pack_task, &p);
 }
 
@@ -216,9 +219,10 @@ static void finish(const run_job *r, int group, int b, const float *v, float *m)
     for (int map = b * w->rows; map < last; map++) {
         for (int t = first; t < end; t += g.count) {
             int image = next_run(w, t, end, &g);
+            ptrdiff_t plane = plane_at(&g, w->out_c, image, map);
             io->kern->wino_out(w->m, &g, m + (t - first), r->g.m_point,
-                               io->bias ? io->bias[map] : 0, io->act, io->slope,
-                               io->out + plane_at(&g, w->out_c, image, map),
+                               io->bias ? io->bias[map] : 0, io->add ? io->add + plane : NULL,
+                               io->act, io->slope, io->out + plane,
                                map + 1 < last ? plane_at(&g, 1, 1, 0) : 0);
         }
         m += r->g.columns;

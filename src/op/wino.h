@@ -7,7 +7,7 @@
  *
  *     V = B' d B      [point][in maps][tiles]     for every input map, from the picture itself
  *     M = U V         [point][maps][tiles]        for a block of output maps: slot `tile`, once a point
- *     y = A' M A                                  bias and activation on the way out
+ *     y = A' M A                                  bias, addend and activation on the way out
  *
  * U = G g G' lies in the order in which the products of a block read it, so that it streams when no cache
  * holds it. Groups are shared out to the threads; when there are fewer groups than threads, the threads
@@ -39,7 +39,8 @@ bool wino_suits(const conv_shape *, bool adjoint, bool strict);
 size_t wino_bytes(const conv_shape *, bool adjoint, const struct kern *);
 size_t wino_thread_bytes(const conv_shape *, bool adjoint, const struct kern *, int batch);
 void wino_build(wino *, const conv_shape *, bool adjoint, const struct kern *);
-void wino_pack(wino *, const struct kern *, pool *, const float *w); /* w (o, c, 3, 3) */
+/* w (o, c, 3, 3), multiplied by scale[output map] unless that is NULL. */
+void wino_pack(wino *, const struct kern *, pool *, const float *w, const float *scale);
 void wino_run(const wino *, const corr_io *);
 
 /* dw (o, c, 3, 3) = G' dU G, dU[point] = sum over the tiles of n pictures of (A dy A')[point] V[point]', in

@@ -6,10 +6,13 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "train/eval.h"
 #include "base/base.h"
+#include "kern/kern.h"
 #include "net/net.h"
 #include "train/loss.h"
 
 #include <assert.h>
+#include <float.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -74,9 +77,35 @@ static void count(const lens_batch *batch, const float *y, int classes, lens_eva
     }
 }
 
+/* *y: for each picture of the batch the logarithm of the mean of its views' probabilities. */
+static lens_status run_crops(const lens_net *net, lens_session *session, const eval_crops *crops,
+                             const lens_batch *batch, lens_tensor *y) {
+    lens_node_info in, out;
+    lens_node_info_get(lens_net_input(net), &in);
+    lens_node_info_get(lens_net_output(net), &out);
+    int classes = features(&out);
+    size_t count = (size_t)batch->n * (size_t)classes;
+    lens_tensor part = { crops->part, 4, { batch->n, in.c, in.h, in.w } };
+    for (size_t i = 0; i < count; i++) crops->log_sum[i] = 0;
+    for (int v = 0; v < crops->views; v++) {
+        LENS_TRY(lens_view(net->ctx, &batch->images, crops->views, v, &part));
+        LENS_TRY(lens_run(session, &part, y));
+        const float *p = y->data;
+        if (strcmp(out.kind, "softmax") != 0) {
+            ctx_kern(net->ctx)->softmax(batch->n, classes, p, crops->p);
+            p = crops->p;
+        }
+        for (size_t i = 0; i < count; i++) crops->log_sum[i] += p[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        crops->log_sum[i] = logf(fmaxf(crops->log_sum[i] / (float)crops->views, FLT_MIN));
+    y->data = crops->log_sum;
+    return LENS_OK;
+}
+
 lens_status eval_run(lens_net *net, lens_session *session, lens_loader *loader,
-                     const lens_loss *loss, const volatile int *interrupt, lens_eval_result *result,
-                     int64_t *confusion, float *logits) {
+                     const lens_loss *loss, const eval_crops *crops, const volatile int *interrupt,
+                     lens_eval_result *result, int64_t *confusion, float *logits) {
     lens_eval_result sum = { 0 };
     double start = eval_clock(), loss_sum = 0;
     LENS_TRY(lens_loader_epoch(loader, 0, 0));
@@ -88,8 +117,12 @@ lens_status eval_run(lens_net *net, lens_session *session, lens_loader *loader,
         if (batch.n == 0) break;
         if (interrupt && *interrupt)
             return ctx_fail(net->ctx, LENS_INTERRUPTED, "evaluation is interrupted");
-        lens_tensor x = eval_input(net, &batch);
-        LENS_TRY(lens_run(session, &x, &y));
+        if (crops) {
+            LENS_TRY(run_crops(net, session, crops, &batch, &y));
+        } else {
+            lens_tensor x = eval_input(net, &batch);
+            LENS_TRY(lens_run(session, &x, &y));
+        }
         LENS_TRY(lens_loss_eval(net->ctx, loss, &y, batch.labels, &value, NULL, NULL));
         count(&batch, y.data, (int)(lens_tensor_count(&y) / batch.n), &sum, confusion, logits);
         loss_sum += value * batch.n;
@@ -128,31 +161,62 @@ static lens_status read_word(const lens_net *net, const char *key, int channels,
     return LENS_OK;
 }
 
+static lens_status make_crops(lens_net *net, const lens_data_info *info, int batch,
+                              eval_crops *crops) {
+    lens_node_info in;
+    lens_node_info_get(lens_net_input(net), &in);
+    size_t rows = (size_t)batch * (size_t)info->classes;
+    size_t pixels = (size_t)in.c * (size_t)in.h * (size_t)in.w;
+    if (crops->views == 1) return LENS_OK;
+    if (info->whole_height == info->height && info->whole_width == info->width)
+        return ctx_fail(
+            net->ctx, LENS_BAD_ARG,
+            "%d views of each picture: %s has no margin round its %dx%d pictures to cut them "
+            "from; open it resized to more",
+            crops->views, info->name, info->height, info->width);
+    crops->part = ctx_alloc(net->ctx, (size_t)batch, pixels * sizeof *crops->part);
+    crops->p = ctx_alloc(net->ctx, rows, sizeof *crops->p);
+    crops->log_sum = ctx_alloc(net->ctx, rows, sizeof *crops->log_sum);
+    return crops->part && crops->p && crops->log_sum ? LENS_OK : LENS_NOMEM;
+}
+
 lens_status lens_eval(lens_net *net, lens_data *data, lens_split split, int batch,
                       lens_eval_result *result, int64_t *confusion, float *logits) {
+    return lens_eval_crops(net, data, split, batch, 1, result, confusion, logits);
+}
+
+lens_status lens_eval_crops(lens_net *net, lens_data *data, lens_split split, int batch, int crops,
+                            lens_eval_result *result, int64_t *confusion, float *logits) {
     float mean[EVAL_MAX_CHANNELS], std[EVAL_MAX_CHANNELS];
     lens_session *session = NULL;
     lens_loader *loader = NULL;
+    eval_crops room = { .views = crops };
     bool has_mean, has_std;
     lens_ctx *ctx = net->ctx;
     LENS_TRY(eval_check_fit(net, data));
-    int channels = lens_data_describe(data)->channels, classes = lens_data_describe(data)->classes;
+    const lens_data_info *info = lens_data_describe(data);
+    int channels = info->channels, classes = info->classes;
     assert(channels <= EVAL_MAX_CHANNELS);
     if (batch == 0) batch = EVAL_BATCH;
     LENS_TRY(read_word(net, "mean", channels, mean, &has_mean));
     LENS_TRY(read_word(net, "std", channels, std, &has_std));
-    lens_status status =
-        lens_session_new(&session, net, ctx, &(lens_session_opts){ .batch = batch });
+    lens_status status = make_crops(net, info, batch, &room);
+    if (status != LENS_OK) goto end;
+    status = lens_session_new(&session, net, ctx, &(lens_session_opts){ .batch = batch });
     if (status != LENS_OK) goto end;
     status = lens_loader_new(ctx, &loader, data, split, batch,
                              &(lens_loader_opts){ .workers = 1,
+                                                  .whole = crops > 1,
                                                   .mean = has_mean ? mean : NULL,
                                                   .std = has_std ? std : NULL });
     if (status != LENS_OK) goto end;
     if (confusion) memset(confusion, 0, (size_t)classes * (size_t)classes * sizeof *confusion);
-    status = eval_run(net, session, loader, &(lens_loss){ LENS_CROSS_ENTROPY, 0, NULL }, NULL,
-                      result, confusion, logits);
+    status = eval_run(net, session, loader, &(lens_loss){ .kind = LENS_CROSS_ENTROPY },
+                      crops > 1 ? &room : NULL, NULL, result, confusion, logits);
 end:
+    ctx_free(ctx, room.part);
+    ctx_free(ctx, room.p);
+    ctx_free(ctx, room.log_sum);
     lens_loader_free(loader);
     lens_session_free(session);
     return status;

@@ -41,7 +41,8 @@ typedef struct run {
     lens_optim *optim;
     lens_session *session, *eval_session;
     lens_loader *loader, *eval_loader;
-    float *dy, *mean, *std;
+    lens_tensor *dy; /* of each output; without data where it has no loss */
+    float *gradients, *mean, *std;
     char *recipe, *state_path, *last_path, *model_path; /* paths NULL without a folder */
     run_log log;
     run_state s;
@@ -66,6 +67,37 @@ static lens_status in_range(lens_ctx *ctx, const char *what, int value, int low,
                     high);
 }
 
+/* Of the loss of an output; 0: it has none. */
+static float loss_weight(const lens_net *net, const lens_node *node) {
+    return node == net->output ? 1 : ((const lens_output_opts *)node->op.opts)->weight;
+}
+
+static lens_status check_heads(const run *r) {
+    for (int k = 1; k < lens_net_outputs(r->net); k++) {
+        const lens_node *node = lens_net_output_at(r->net, k);
+        size_t features = shape_count(node->op.out);
+        if (loss_weight(r->net, node) > 0 && features != (size_t)r->info->classes)
+            return ctx_fail(r->ctx, LENS_BAD_SHAPE,
+                            "output %s of net %s has %zu features but %s has %d classes",
+                            node->op.name, lens_net_name(r->net), features, r->info->name,
+                            r->info->classes);
+    }
+    return LENS_OK;
+}
+
+/* Memory for the gradients of a batch; the tensors get their shapes in each step. */
+static lens_status make_gradients(run *r) {
+    int outputs = lens_net_outputs(r->net);
+    size_t size = (size_t)r->o.batch * (size_t)r->info->classes;
+    r->dy = ctx_alloc(r->ctx, (size_t)outputs, sizeof *r->dy);
+    r->gradients = ctx_alloc(r->ctx, (size_t)outputs * size, sizeof *r->gradients);
+    if (!r->dy || !r->gradients) return LENS_NOMEM;
+    for (int k = 0; k < outputs; k++)
+        if (loss_weight(r->net, lens_net_output_at(r->net, k)) > 0)
+            r->dy[k].data = r->gradients + (size_t)k * size;
+    return LENS_OK;
+}
+
 static lens_status settle(run *r, const lens_train_opts *opts) {
     r->o = *opts;
     r->s.epochs = opts->epochs ? opts->epochs : DEFAULT_EPOCHS;
@@ -80,6 +112,7 @@ static lens_status settle(run *r, const lens_train_opts *opts) {
     if (r->o.resume && !r->o.out)
         return ctx_fail(r->ctx, LENS_BAD_ARG, "training: to resume, name the folder of the run");
     LENS_TRY(eval_check_fit(r->net, r->data));
+    LENS_TRY(check_heads(r));
     if (r->info->count[LENS_TRAIN] == 0)
         return ctx_fail(r->ctx, LENS_BAD_ARG, "%s has no training pictures", r->info->name);
     r->s.plateau_factor = 1;
@@ -91,8 +124,8 @@ static lens_status open_parts(run *r) {
     size_t channels = (size_t)r->info->channels;
     LENS_TRY(lens_optim_new(&r->optim, r->net, &r->o.optim));
     r->mean = ctx_alloc(ctx, 2 * channels, sizeof *r->mean);
-    r->dy = ctx_alloc(ctx, (size_t)r->o.batch * (size_t)r->info->classes, sizeof *r->dy);
-    if (!r->mean || !r->dy) return LENS_NOMEM;
+    if (!r->mean) return LENS_NOMEM;
+    LENS_TRY(make_gradients(r));
     r->std = r->mean + channels;
     LENS_TRY(lens_data_hash(r->data, &r->data_hash));
     LENS_TRY(lens_data_mean_std(r->data, r->mean, r->std));
@@ -142,9 +175,18 @@ static lens_status set_words(run *r) {
         memcpy(names + used, r->info->class_name[k], length);
         used += length;
     }
+    char resize[16];
+    const lens_data_info *info = r->info;
+    snprintf(resize, sizeof resize, "%d",
+             info->whole_height < info->whole_width ? info->whole_height : info->whole_width);
+    bool margin = info->whole_height > info->height || info->whole_width > info->width;
     const struct {
         const char *key, *value;
-    } words[] = { { "mean", mean },
+    } words[] = { { "resize", margin ? resize : NULL },
+                  { "interpolation", !margin                               ? NULL
+                                     : info->interpolation == LENS_BICUBIC ? "bicubic"
+                                                                           : "bilinear" },
+                  { "mean", mean },
                   { "std", std },
                   { "classes", names },
                   { "data", data },
@@ -341,6 +383,26 @@ static lens_status diverged(run *r, const lens_batch *batch, const lens_tensor *
     return diverge_report(&d);
 }
 
+/* Gradients of the main output's loss + the sum of weight * loss of the others, from the loss of each.
+ * *loss and *correct are the main output's, which compare with those of validation. */
+static lens_status find_gradients(run *r, const lens_batch *batch, double *loss, int *correct) {
+    lens_loss target = r->o.loss;
+    target.mix = batch->mix;
+    for (int k = lens_net_outputs(r->net) - 1; k >= 0; k--) {
+        const lens_node *node = lens_net_output_at(r->net, k);
+        float *data = r->dy[k].data, weight = loss_weight(r->net, node);
+        lens_tensor y;
+        if (!data) continue;
+        LENS_TRY(lens_peek(r->session, node, LENS_VALUE, &y));
+        r->dy[k] = y;
+        r->dy[k].data = data;
+        LENS_TRY(lens_loss_eval(r->ctx, &target, &y, batch->labels, loss, correct, &r->dy[k]));
+        if (!isfinite(*loss)) return diverged(r, batch, &y, NULL);
+        for (int64_t i = 0; k > 0 && i < lens_tensor_count(&y); i++) data[i] *= weight;
+    }
+    return LENS_OK;
+}
+
 static lens_status train_step(run *r, const lens_batch *batch) {
     int64_t step = steps_done(r);
     double loss;
@@ -349,11 +411,8 @@ static lens_status train_step(run *r, const lens_batch *batch) {
     r->s.rate = optim_settings(r->optim)->rate * r->s.plateau_factor *
                 schedule_factor(&r->schedule, step, steps_all(r), r->per_epoch);
     LENS_TRY(lens_forward(r->session, &x, (uint32_t)step, &y));
-    lens_tensor dy = y;
-    dy.data = r->dy;
-    LENS_TRY(lens_loss_eval(r->ctx, &r->o.loss, &y, batch->labels, &loss, &correct, &dy));
-    if (!isfinite(loss)) return diverged(r, batch, &y, NULL);
-    LENS_TRY(lens_backward(r->session, &dy));
+    LENS_TRY(find_gradients(r, batch, &loss, &correct));
+    LENS_TRY(lens_backward_outputs(r->session, r->dy, lens_net_outputs(r->net)));
     lens_status status = lens_optim_step(r->optim, r->session, r->s.rate);
     if (status == LENS_DIVERGED) {
         char what[256];
@@ -413,8 +472,8 @@ static lens_status validate(run *r) {
     lens_eval_result e;
     lens_loss plain = { .kind = r->o.loss.kind };
     double start = eval_clock();
-    LENS_TRY(
-        eval_run(r->net, r->eval_session, r->eval_loader, &plain, r->o.interrupt, &e, NULL, NULL));
+    LENS_TRY(eval_run(r->net, r->eval_session, r->eval_loader, &plain, NULL, r->o.interrupt, &e,
+                      NULL, NULL));
     r->val_seconds = eval_clock() - start;
     if (!isfinite(e.loss)) {
         const char *name = diverge_find_param(r->net);
@@ -497,6 +556,7 @@ lens_status lens_train(lens_net *net, lens_data *data, const lens_train_opts *op
     ctx_free(r.ctx, r.last_path);
     ctx_free(r.ctx, r.state_path);
     ctx_free(r.ctx, r.recipe);
+    ctx_free(r.ctx, r.gradients);
     ctx_free(r.ctx, r.dy);
     ctx_free(r.ctx, r.mean);
     lens_loader_free(r.eval_loader);

@@ -39,15 +39,22 @@ int loss_first_maximum(const float *y, int n) {
     return best;
 }
 
+/* How much row r counts for its label; the rest is for mix->other[r]. */
+static float share_of(const loss_job *j, int r) {
+    return j->loss->mix ? j->loss->mix->share[r] : 1;
+}
+
 /* factor * sum of (y-t)^2, gradient 2*factor*(y-t). */
-static double squared_error(const loss_job *j, const float *y, int label, float *dy) {
+static double squared_error(const loss_job *j, const float *y, int r, float *dy) {
+    int label = j->label[r], other = j->loss->mix ? j->loss->mix->other[r] : label;
+    float share = share_of(j, r);
     double factor = j->loss->kind == LENS_MSE_HALF   ? 0.5
                     : j->loss->kind == LENS_MSE_MEAN ? 1.0 / j->classes
                                                      : 1.0;
     double sum = 0;
     float slope = (float)(2 * factor) * j->scale;
     for (int k = 0; k < j->classes; k++) {
-        float d = y[k] - (k == label ? 1.0f : 0.0f);
+        float d = y[k] - (k == label ? share : 0) - (k == other ? 1 - share : 0);
         sum += (double)d * d;
         if (dy) dy[k] = slope * d;
     }
@@ -56,8 +63,9 @@ static double squared_error(const loss_job *j, const float *y, int label, float 
 
 /* sum over k != label of m or m^2 with margin m = max(0, y[k] - y[label] + 1). The comparison is
  * written so that a NaN counts. */
-static double hinge(const loss_job *j, const float *y, int label, float *dy) {
+static double hinge(const loss_job *j, const float *y, int r, float *dy) {
     bool squared = j->loss->kind == LENS_HINGE_SQUARED;
+    int label = j->label[r];
     double sum = 0, pull = 0;
     float right = y[label];
     for (int k = 0; k < j->classes; k++) {
@@ -74,23 +82,39 @@ static double hinge(const loss_job *j, const float *y, int label, float *dy) {
     return sum;
 }
 
-static double chunk_sum(const loss_job *j, int first, int rows) {
-    size_t at = (size_t)first * (size_t)j->classes;
-    const float *y = j->y + at;
-    float *dy = j->dy ? j->dy + at : NULL;
-    const int32_t *label = j->label + first;
+/* Of at most CHUNK rows. The kernel knows one-hot targets. -log p[k] is linear in y[k], so what is moved
+ * from the label to the other class, m = (1-smoothing)(1-share), adds m (y[label] - y[other]). */
+static double cross_entropy_sum(const loss_job *j, int first, int rows) {
+    const lens_mix *mix = j->loss->mix;
+    const float *y = j->y + (size_t)first * (size_t)j->classes;
+    float *dy = j->dy ? j->dy + (size_t)first * (size_t)j->classes : NULL;
+    float each[CHUNK], more[CHUNK] = { 0 };
     double sum = 0;
-    if (j->loss->kind == LENS_CROSS_ENTROPY) {
-        float each[CHUNK];
-        j->kern->cross_entropy(rows, j->classes, y, label, j->loss->smoothing,
-                               j->loss->class_weights, j->scale, each, dy);
-        for (int r = 0; r < rows; r++) sum += (double)each[r];
-        return sum;
+    for (int r = 0; mix && r < rows; r++) { /* before dy, which may be y's own memory, is written */
+        const float *row = y + (size_t)r * (size_t)j->classes;
+        more[r] = row[j->label[first + r]] - row[mix->other[first + r]];
     }
-    bool margins = j->loss->kind == LENS_HINGE || j->loss->kind == LENS_HINGE_SQUARED;
+    j->kern->cross_entropy(rows, j->classes, y, j->label + first, j->loss->smoothing,
+                           j->loss->class_weights, j->scale, each, dy);
     for (int r = 0; r < rows; r++) {
+        float moved = (1 - j->loss->smoothing) * (1 - share_of(j, first + r));
+        sum += (double)each[r];
+        if (moved == 0) continue; /* times an infinite y it would be NaN */
+        sum += (double)moved * (double)more[r];
+        if (!dy) continue;
+        dy[(size_t)r * (size_t)j->classes + (size_t)j->label[first + r]] += j->scale * moved;
+        dy[(size_t)r * (size_t)j->classes + (size_t)mix->other[first + r]] -= j->scale * moved;
+    }
+    return sum;
+}
+
+static double chunk_sum(const loss_job *j, int first, int rows) {
+    if (j->loss->kind == LENS_CROSS_ENTROPY) return cross_entropy_sum(j, first, rows);
+    bool margins = j->loss->kind == LENS_HINGE || j->loss->kind == LENS_HINGE_SQUARED;
+    double sum = 0;
+    for (int r = first; r < first + rows; r++) {
         size_t row = (size_t)r * (size_t)j->classes;
-        sum += (margins ? hinge : squared_error)(j, y + row, label[r], dy ? dy + row : NULL);
+        sum += (margins ? hinge : squared_error)(j, j->y + row, r, j->dy ? j->dy + row : NULL);
     }
     return sum;
 }
@@ -134,6 +158,11 @@ static lens_status check(lens_ctx *ctx, const lens_loss *loss, const lens_tensor
     if (loss->kind != LENS_CROSS_ENTROPY && (loss->smoothing > 0 || loss->class_weights))
         return ctx_fail(ctx, LENS_BAD_ARG,
                         "loss: label smoothing and class weights belong to cross entropy");
+    if (loss->mix && (loss->class_weights || loss->kind >= LENS_HINGE))
+        return ctx_fail(
+            ctx, LENS_BAD_ARG,
+            "loss: mixed targets (mixup, cutmix) go with cross entropy or squared errors, "
+            "without class weights");
     return LENS_OK;
 }
 
@@ -144,9 +173,16 @@ lens_status lens_loss_eval(lens_ctx *ctx, const lens_loss *loss, const lens_tens
     int rows = (int)y->dim[0];
     double divisor = loss->class_weights ? 0 : rows;
     for (int r = 0; r < rows; r++) {
-        if (label[r] < 0 || label[r] >= classes)
+        int32_t other = loss->mix ? loss->mix->other[r] : 0;
+        float share = loss->mix ? loss->mix->share[r] : 1;
+        int32_t wrong = label[r] < 0 || label[r] >= classes ? label[r] : other;
+        if (wrong < 0 || wrong >= classes)
             return ctx_fail(ctx, LENS_BAD_ARG, "loss: label %d of row %d is not in 0..%d",
-                            (int)label[r], r, (int)classes - 1);
+                            (int)wrong, r, (int)classes - 1);
+        if (!(share >= 0 && share <= 1))
+            return ctx_fail(ctx, LENS_BAD_ARG,
+                            "loss: row %d counts %g for its label; a share in 0..1", r,
+                            (double)share);
         if (!loss->class_weights) continue;
         float weight = loss->class_weights[label[r]];
         if (!(weight > 0) || !isfinite(weight))

@@ -29,6 +29,7 @@ hide() {
         -e 's/("(correct|runs|arena_bytes|train_arena_bytes)": )[0-9]+/\1#/g' \
         -e 's/[0-9,]+ of 1,000/# of 1,000/' -e 's/of [0-9]+ runs/of # runs/' \
         -e 's/(fastest |median +|GFLOP\/s +)[0-9.e-]+/\1#/g' \
+        -e 's/(faults +)[0-9]+/\1#/' \
         -e 's/# [KMGT]iB/# MiB/g' -e 's/# +/# /g' -e 's/# -$/# #/' -e "s|$work|WORK|g"
 }
 # One command as it is typed, what it says (stderr marked with "!") and its status if not 0.

@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
             memcmp(again.pixels, picture.pixels, count * (size_t)picture.channels) != 0)
             abort();
         lens_image_free(ctx, &again);
-        if (lens_image_fit(ctx, &picture, 7, 5, &again) == LENS_OK) lens_image_free(ctx, &again);
+        if (lens_image_fit(ctx, &picture, 7, 5, LENS_BICUBIC, &again) == LENS_OK)
+            lens_image_free(ctx, &again);
         ctx_free(ctx, png);
         lens_image_free(ctx, &picture);
     }

@@ -123,17 +123,21 @@ static void check_add(check *c) { check_binary(c, check_kern(c)->add, false); }
 static void check_mul(check *c) { check_binary(c, check_kern(c)->mul, true); }
 
 static void check_scale_shift(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
-        const float scale = pick_float(c, -2, 2), shift = pick_float(c, -2, 2);
-        case_begin(c, "n=%zu scale=%g shift=%g", n, (double)scale, (double)shift);
+    for (int s = 0; s < 4 * SIZES; s++) {
+        static const act_kind kinds[4] = { ACT_NONE, ACT_RELU, ACT_LEAKY, ACT_TANH };
+        const size_t n = sizes[s / 4];
+        const act_kind kind = kinds[s % 4];
+        const float scale = pick_float(c, -2, 2), shift = pick_float(c, -2, 2), slope = 0.1f;
+        case_begin(c, "n=%zu act=%d scale=%g shift=%g", n, (int)kind, (double)scale, (double)shift);
         float *x = case_random(c, n, NO_SLACK), *y = case_array(c, n, NO_SLACK);
         float *same = case_copy(c, n, x);
-        check_kern(c)->scale_shift(n, scale, shift, x, y);
-        check_kern(c)->scale_shift(n, scale, shift, same, same);
-        for (size_t i = 0; i < n; i++)
-            case_near(c, "y", i, y[i], (double)scale * x[i] + shift,
-                      2 * ROUNDING * (fabs((double)scale * x[i]) + fabs((double)shift)));
+        check_kern(c)->scale_shift(n, scale, shift, kind, slope, x, y);
+        check_kern(c)->scale_shift(n, scale, shift, kind, slope, same, same);
+        for (size_t i = 0; i < n; i++) /* no slope is above 1; 4 units more for tanh */
+            case_near(c, "y", i, y[i],
+                      ref_act(kind, (double)slope, (double)scale * (double)x[i] + (double)shift),
+                      2 * ROUNDING * (fabs((double)scale * x[i]) + fabs((double)shift)) +
+                          (kind == ACT_TANH ? 8 * ROUNDING : 0));
         case_true(c, same_floats(n, y, same), "in place gives the same bits");
         case_end(c);
     }
@@ -229,6 +233,36 @@ static void check_norm_back_sums(check *c) {
     }
 }
 
+/* 0.999 < 1 keeps the roundings of all steps together below a thousand of one, of numbers up to 1. */
+static void check_fma_chains(check *c) {
+    static const size_t steps[] = { 0, 1, 2, 7, 100, 3000 };
+    for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+        const size_t n = (size_t)PROBE_CHAINS * (size_t)check_kern(c)->lanes;
+        case_begin(c, "steps=%zu", steps[s]);
+        float *x = case_random(c, n, NO_SLACK);
+        const float *before = case_copy(c, n, x);
+        check_kern(c)->fma_chains(steps[s], x);
+        for (size_t i = 0; i < n; i++) {
+            double want = before[i];
+            for (size_t k = 0; k < steps[s]; k++) want = want * 0.999F + 0.001F;
+            case_near(c, "x", i, x[i], want, steps[s] ? 2000 * ROUNDING : 0);
+        }
+        case_end(c);
+    }
+}
+
+static void check_read(check *c) {
+    for (int s = 0; s < SIZES; s++) {
+        const size_t n = sizes[s];
+        case_begin(c, "n=%zu", n);
+        const float *x = case_random(c, n, NO_SLACK);
+        double want = 0, size = 0;
+        for (size_t i = 0; i < n; i++) want += x[i], size += fabs((double)x[i]);
+        case_near(c, "sum", 0, check_kern(c)->read(n, x), want, (double)n * ROUNDING * size);
+        case_end(c);
+    }
+}
+
 static void check_all_finite(check *c) {
     static const float bad[] = { NAN, INFINITY, -INFINITY };
     for (size_t n = 0; n <= 70; n++) {
@@ -285,6 +319,8 @@ const check_slot array_slots[] = {
     { "moments", check_moments },
     { "norm_back_sums", check_norm_back_sums },
     { "all_finite", check_all_finite },
+    { "fma_chains", check_fma_chains },
+    { "read", check_read },
     { "select", check_select },
     { NULL, NULL },
 };

@@ -2,8 +2,8 @@
  *
  * The driver here is the plainest that calls the kernels as src/op does: a padded picture in memory,
  * tiles along its rows, weights packed k-major. It shows what a kernel gives at a shape, not what
- * the library reaches; one thread, data as hot as the shape allows. The peak is measured by chains
- * of multiply-adds in registers.
+ * the library reaches; one thread, data as hot as the shape allows. The peak is that of slot
+ * fma_chains.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 
@@ -14,12 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 static const double seconds_each = 0.02; /* of one measurement; the best of TRIES counts */
-enum { TRIES = 3, PEAK_STEPS = 4096, CHAINS = 12 };
+enum { TRIES = 3, PEAK_STEPS = 4096 };
 
 typedef struct layer {
     char name[32];
@@ -34,45 +30,16 @@ static double now(void) {
 
 /* ---- peak ---- */
 
-/* Twelve chains: a latency of four cycles times two units, and some. */
-#define PEAK_BODY(type, set, fma, out)                                                             \
-    type x[CHAINS];                                                                                \
-    const type f = set(0.999F), g = set(0.001F);                                                   \
-    for (int i = 0; i < CHAINS; i++) x[i] = set((float)i);                                         \
-    for (int s = 0; s < PEAK_STEPS; s++) {                                                         \
-        _Pragma("GCC unroll 16") for (int i = 0; i < CHAINS; i++) x[i] = fma(x[i], f, g);          \
-    }                                                                                              \
-    for (int i = 0; i < CHAINS; i++)                                                               \
-        memcpy((char *)(out) + sizeof x[i] * (size_t)i, &x[i], sizeof x[i]);
-
-typedef float four __attribute__((vector_size(16)));
-static inline four four_set(float f) { return (four){ f, f, f, f }; }
-static inline four four_fma(four a, four b, four c) { return a * b + c; }
-static void peak_four(float *out) { PEAK_BODY(four, four_set, four_fma, out) }
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static void peak_avx2(float *out) {
-    PEAK_BODY(__m256, _mm256_set1_ps, _mm256_fmadd_ps, out)
-}
-__attribute__((target("avx512f"))) static void peak_avx512(float *out) {
-    PEAK_BODY(__m512, _mm512_set1_ps, _mm512_fmadd_ps, out)
-}
-#endif
-
 static double peak_gflops(const struct kern *kern) {
-    void (*run)(float *) = peak_four;
-    static float out[CHAINS * 16];
+    static float x[PROBE_CHAINS * LENS_SLACK];
     double best = 0;
-#if defined(__x86_64__)
-    if (strcmp(kern->name, "avx2") == 0) run = peak_avx2;
-    if (strcmp(kern->name, "avx512") == 0) run = peak_avx512;
-#endif
     for (int i = 0; i < TRIES; i++) {
         long calls = 0;
         const double start = now();
         double end = start;
-        for (; end - start < seconds_each; end = now(), calls++) run(out);
-        const double rate = 2.0 * CHAINS * PEAK_STEPS * kern->lanes * (double)calls / (end - start);
+        for (; end - start < seconds_each; end = now(), calls++) kern->fma_chains(PEAK_STEPS, x);
+        const double rate =
+            2.0 * PROBE_CHAINS * PEAK_STEPS * kern->lanes * (double)calls / (end - start);
         best = rate * 1e-9 > best ? rate * 1e-9 : best;
     }
     return best;

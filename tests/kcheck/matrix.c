@@ -23,6 +23,7 @@ static void tile_one_by_one(check *c, const tile_job *job, const float *before, 
             part.bias = bias;
             part.k = (int)pick(c, (uint32_t)job->k + 1);
             part.act = ACT_NONE;
+            part.add = NULL;
             check_kern(c)->tile(&part);
             part.a += part.k * part.a_k;
             if (part.b_row)
@@ -32,6 +33,7 @@ static void tile_one_by_one(check *c, const tile_job *job, const float *before, 
             part.k = job->k - part.k;
             part.init = TILE_LOAD;
             part.act = job->act;
+            part.add = job->add ? job->add + m * job->c_m + n : NULL;
             check_kern(c)->tile(&part);
             out[m * job->c_m + n] = one[0];
         }
@@ -66,6 +68,7 @@ static void tile_case(check *c, int rows, int columns, int depth, bool listed, t
     if (init == TILE_LOAD)
         for (int m = 0; m < rows; m++)
             for (int n = 0; n < columns; n++) job.c[m * job.c_m + n] = pick_float(c, -1, 1);
+    if (pick(c, 2)) job.add = case_random(c, c_size, NO_SLACK);
     float *before = case_copy(c, c_size, job.c), *single = case_copy(c, c_size, job.c);
 
     tile_one_by_one(c, &job, before, single);
@@ -113,7 +116,17 @@ static void check_tile(check *c) {
     case_begin(c, "NaN and infinity reach the output");
     float a[2] = { 1, 1 }, *b = case_array(c, 2, LENS_SLACK), *y = case_array(c, 1, NO_SLACK);
     for (int act = ACT_NONE; act <= ACT_LEAKY; act++) {
-        job = (tile_job){ a, 1, b, NULL, 1, y, 1, 2, 1, 1, TILE_ZERO, NULL, (act_kind)act, 0.5F };
+        job = (tile_job){ .a = a,
+                          .a_k = 1,
+                          .b = b,
+                          .b_k = 1,
+                          .c = y,
+                          .c_m = 1,
+                          .k = 2,
+                          .rows = 1,
+                          .columns = 1,
+                          .act = (act_kind)act,
+                          .slope = 0.5F };
         b[0] = NAN, b[1] = 1;
         kern->tile(&job);
         case_near(c, "y", 0, y[0], NAN, 0);
@@ -225,9 +238,19 @@ static void check_transpose(check *c) {
         }
 }
 
+static void check_every(check *c) {
+    for (int step = 1; step <= 4; step++)
+        for (int n = 0; n < 70; n++) {
+            case_begin(c, "n=%d step=%d", n, step);
+            const float *src = case_random(c, n ? (size_t)((n - 1) * step + 1) : 0, NO_SLACK);
+            float *dst = case_array(c, (size_t)n, NO_SLACK);
+            check_kern(c)->every(n, step, src, dst);
+            for (int t = 0; t < n; t++) case_true(c, dst[t] == src[t * step], "one in step");
+            case_end(c);
+        }
+}
+
 const check_slot matrix_slots[] = {
-    { "tile", check_tile },
-    { "dot", check_dot },
-    { "transpose", check_transpose },
-    { NULL, NULL },
+    { "tile", check_tile },   { "dot", check_dot }, { "transpose", check_transpose },
+    { "every", check_every }, { NULL, NULL },
 };

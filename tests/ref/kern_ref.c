@@ -24,6 +24,7 @@ ref_sum ref_tile(const tile_job *job, float before, int m, int n) {
         const ptrdiff_t row = job->b_row ? job->b_row[k] : k * job->b_k;
         ref_add(&s, (double)job->a[k * job->a_k + m] * job->b[row + n]);
     }
+    if (job->add) ref_add(&s, job->add[m * job->c_m + n]);
     return s;
 }
 

@@ -168,13 +168,28 @@ static void mul(size_t n, const float *a, const float *b, float *y) {
     }
 }
 
-static void scale_shift(size_t n, float scale, float shift, const float *x, float *y) {
-    const vf f = v_set1(scale), s = v_set1(shift);
+/* `kind` is a constant in each call below. */
+V_INLINE void scale_shift_loop(const act_kind kind, size_t n, float scale, float shift, float slope,
+                               const float *x, float *y) {
+    const vf f = v_set1(scale), s = v_set1(shift), l = v_set1(slope);
     size_t i = 0;
-    for (; n - i >= V_LANES; i += V_LANES) v_store(y + i, v_fma(v_load(x + i), f, s));
+    for (; n - i >= V_LANES; i += V_LANES)
+        v_store(y + i, act_value(kind, l, v_fma(v_load(x + i), f, s)));
     if (i < n) {
         const vp m = v_first((ptrdiff_t)(n - i));
-        v_store_some(y + i, m, v_fma(v_load_some(x + i, m), f, s));
+        v_store_some(y + i, m, act_value(kind, l, v_fma(v_load_some(x + i, m), f, s)));
+    }
+}
+
+static void scale_shift(size_t n, float scale, float shift, act_kind kind, float slope,
+                        const float *x, float *y) {
+    if (kind == ACT_RELU) {
+        scale_shift_loop(ACT_RELU, n, scale, shift, slope, x, y);
+    } else if (kind == ACT_LEAKY) {
+        scale_shift_loop(ACT_LEAKY, n, scale, shift, slope, x, y);
+    } else {
+        scale_shift_loop(ACT_NONE, n, scale, shift, slope, x, y);
+        if (kind != ACT_NONE) act(kind, slope, n, y, y);
     }
 }
 

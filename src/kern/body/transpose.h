@@ -1,4 +1,4 @@
-/* transpose.h - slot `transpose`: V_LANES x V_LANES blocks in registers.
+/* transpose.h - slot `transpose`, V_LANES x V_LANES blocks in registers, and slot `every`.
  *
  * Parameter: the vocabulary of vec.h.
  *
@@ -50,4 +50,17 @@ static void transpose(int rows, int columns, const float *src, ptrdiff_t src_r, 
             else
                 transpose_block(false, rows - r, columns - c, from, src_r, to, dst_c);
         }
+}
+
+V_UNCHECKED static void every(int n, int step, const float *src, float *dst) {
+    if (step != 2) {
+        for (int t = 0; t < n; t++) dst[t] = src[(ptrdiff_t)t * step];
+        return;
+    }
+    for (int t = 0; t < n; t += V_LANES, src += 2 * V_LANES) {
+        const int rest = 2 * (n - t) - 1; /* the last number taken is the last one read */
+        const vf a = v_load_some(src, v_first(rest));
+        const vf b = v_load_some(src + V_LANES, v_first(rest - V_LANES));
+        v_store_some(dst + t, v_first(n - t), v_even(a, b));
+    }
 }

@@ -16,6 +16,7 @@
  *   v_first(n)                         vp of n lanes (n <= 0: none, n >= V_LANES: all)
  *   v_from(part, n)                    part without the lanes before n; for v_load_some alone
  *   v_mask(part)                       as vm
+ *   v_prefetch(p)                      p may be any address
  *   v_load_some(p, part)               0 in the other lanes; reads nothing there
  *   v_load_slack(p, part)              the same, but may read the whole vector
  *   v_store_some(p, part, x)           writes nothing for the other lanes
@@ -54,6 +55,8 @@
 #endif
 
 #define V_INLINE V_UNCHECKED static inline __attribute__((always_inline, unused))
+
+V_INLINE void v_prefetch(const float *p) { __builtin_prefetch(p); }
 
 /* Before a loop over accumulators: they stay in registers only if every index is a constant. */
 #if defined(__clang__)
