@@ -83,7 +83,7 @@ static void densenet_learns(void **state) {
     learns("densenet121", 32, 8, 0.05, true);
 }
 static void squeezenet_learns(void **state) {
-    (void)state, learns("squeezenet1_1", 64, 60, 0.01, false);
+    (void)state, learns("squeezenet1_1", 64, 60, 0.007, false);
 }
 
 static const struct CMUnitTest tests[] = {

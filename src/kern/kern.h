@@ -165,10 +165,10 @@ struct kern {
     /* Input transform, v = B' d B: d[r][s], 0 <= r, s < m+2, the cells of a tile. */
     void (*wino_in)(int m, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
                     ptrdiff_t v_point);
-    /* Output transform, y = act(A' z A + bias) into the cells that lie in the plane; act as in
-     * tile_job. z: each point has slack. */
+    /* Output transform, y = act(A' z A + bias + add) into the cells that lie in the plane; add: a plane
+     * like y, maybe y itself, or NULL; act as in tile_job. z: each point has slack. */
     void (*wino_out)(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point, float bias,
-                     act_kind act, float slope, float *y, ptrdiff_t ahead);
+                     const float *add, act_kind act, float slope, float *y, ptrdiff_t ahead);
     /* Kernel transform of n 3x3 kernels: u[((m+2)*i + j)*u_point + k] = (G g G')[i][j] with
      * g[r][s] = g[(3*r + s)*n + k], or if `turn` that of the kernel rotated by 180 degrees. */
     void (*wino_kernel)(int m, int n, const float *g, bool turn, float *u, ptrdiff_t u_point);

@@ -2,7 +2,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/conv.h"
-#include "op/parts.h"
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
@@ -77,10 +76,9 @@ conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint) {
 }
 
 const char *conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass) {
-    bool winograd = pass == OP_WEIGHT_GRAD
-                        ? wino_suits(s, false, ctx_strict(d->ctx))
-                        : conv_pass_of(d, s, adjoint == (pass == OP_FORWARD)).winograd;
-    return winograd ? "winograd" : "direct";
+    bool backward = pass == OP_INPUT_GRAD;
+    if (pass == OP_WEIGHT_GRAD) adjoint = false;
+    return conv_pass_of(d, s, adjoint != backward).winograd ? "winograd" : "direct";
 }
 
 size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
@@ -92,32 +90,16 @@ size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern
                        : corr_thread_bytes(&p->s, p->adjoint, before, kern);
 }
 
-static void finish_range(const void *arg, size_t first, size_t last, int thread) {
-    (void)thread;
-    const corr_io *io = arg;
-    float *y = io->out + first;
-    io->kern->add(last - first, y, io->add + first, y);
-    if (io->act != ACT_NONE) io->kern->act(io->act, io->slope, last - first, y, y);
-}
-
 void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w, const float *scale,
                    const corr_io *io) {
-    if (!p->winograd) {
+    if (p->winograd) {
+        wino_build(cache, &p->s, p->adjoint, io->kern);
+        if (repack) wino_pack(cache, io->kern, io->workers, w, scale);
+        wino_run(cache, io);
+    } else {
         corr_build(cache, &p->s, p->adjoint, io->before.scale != NULL, io->kern);
         if (repack) corr_pack(cache, io->kern, io->workers, w, scale);
         corr_run(cache, io);
-        return;
-    }
-    corr_io bare = *io;
-    if (io->add) bare.add = NULL, bare.act = ACT_NONE; /* follow in a pass of their own */
-    wino_build(cache, &p->s, p->adjoint, io->kern);
-    if (repack) wino_pack(cache, io->kern, io->workers, w, scale);
-    wino_run(cache, &bare);
-    if (io->add) {
-        const conv_shape *s = &p->s;
-        size_t sample = p->adjoint ? (size_t)s->c * (size_t)s->h * (size_t)s->w
-                                   : (size_t)s->o * (size_t)s->oh * (size_t)s->ow;
-        op_each_float(io->workers, (size_t)io->n * sample, 3, finish_range, io);
     }
 }
 

@@ -219,9 +219,10 @@ static void finish(const run_job *r, int group, int b, const float *v, float *m)
     for (int map = b * w->rows; map < last; map++) {
         for (int t = first; t < end; t += g.count) {
             int image = next_run(w, t, end, &g);
+            ptrdiff_t plane = plane_at(&g, w->out_c, image, map);
             io->kern->wino_out(w->m, &g, m + (t - first), r->g.m_point,
-                               io->bias ? io->bias[map] : 0, io->act, io->slope,
-                               io->out + plane_at(&g, w->out_c, image, map),
+                               io->bias ? io->bias[map] : 0, io->add ? io->add + plane : NULL,
+                               io->act, io->slope, io->out + plane,
                                map + 1 < last ? plane_at(&g, 1, 1, 0) : 0);
         }
         m += r->g.columns;

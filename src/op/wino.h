@@ -7,7 +7,7 @@
  *
  *     V = B' d B      [point][in maps][tiles]     for every input map, from the picture itself
  *     M = U V         [point][maps][tiles]        for a block of output maps: slot `tile`, once a point
- *     y = A' M A                                  bias and activation on the way out
+ *     y = A' M A                                  bias, addend and activation on the way out
  *
  * U = G g G' lies in the order in which the products of a block read it, so that it streams when no cache
  * holds it. Groups are shared out to the threads; when there are fewer groups than threads, the threads

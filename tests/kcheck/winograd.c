@@ -115,17 +115,19 @@ static void check_out(check *c) {
     const act_kind acts[] = { ACT_NONE, ACT_RELU, ACT_LEAKY };
     for (int i = 0; i < TILES * COUNTS * 3; i++) {
         const matrices m = build(2 + 2 * (i % TILES));
+        const bool adds = pick(c, 2) == 1;
         const act_kind act = acts[i / TILES % 3];
         const int all = m.n * m.n;
         wino_tiles g = pick_tiles(c, m.m, counts[i / TILES / 3]);
         g.y = g.x = 0;
         const ptrdiff_t point = g.count + (ptrdiff_t)pick(c, 3);
-        case_begin(c, "m=%d count=%d of %dx%d, %d across, act=%d", m.m, g.count, g.h, g.w, g.across,
-                   (int)act);
+        case_begin(c, "m=%d count=%d of %dx%d, %d across, act=%d add=%d", m.m, g.count, g.h, g.w,
+                   g.across, (int)act, adds);
         float *in = case_random(c, (size_t)((all - 1) * point + g.count), LENS_SLACK),
-              *y = case_array(c, (size_t)(g.h * g.w), NO_SLACK);
+              *y = case_array(c, (size_t)(g.h * g.w), NO_SLACK),
+              *add = case_random(c, (size_t)(g.h * g.w), NO_SLACK);
         const float bias = pick_float(c, -1, 1), slope = 0.25f;
-        check_kern(c)->wino_out(m.m, &g, in, point, bias, act, slope, y, 0);
+        check_kern(c)->wino_out(m.m, &g, in, point, bias, adds ? add : NULL, act, slope, y, 0);
         int written = 0;
         for (int p = 0; p < g.count; p++) {
             double z[36], magnitude;
@@ -134,9 +136,10 @@ static void check_out(check *c) {
                 double want =
                     (double)bias + sandwich(m.out[k / m.m], m.out[k % m.m], z, m.n, &magnitude);
                 if (!cell_of(&g, m.m, p, k / m.m, k % m.m, &at)) continue;
+                if (adds) want += (double)add[at];
                 if (act == ACT_RELU && want < 0) want = 0;
                 if (act == ACT_LEAKY && want < 0) want *= (double)slope;
-                case_near(c, "y", (size_t)at, y[at], want, AXES * ROUNDING * (magnitude + 1));
+                case_near(c, "y", (size_t)at, y[at], want, AXES * ROUNDING * (magnitude + 2));
                 written++;
             }
         }

@@ -139,7 +139,7 @@ V_INLINE int wino_together(const wino_tiles *g, int first, int count) {
  * cache. 2026-11, AMD Zen 5). */
 V_INLINE void wino_fetch(const int m, int w, int tiles, const float *cell) {
     for (int r = 0; r < m; r++, cell += w)
-        for (int i = 0; i < m * tiles; i += 16) __builtin_prefetch(cell + i);
+        for (int i = 0; i < m * tiles; i += 16) v_prefetch(cell + i);
 }
 
 /* V = L' d L for n x n cells of each tile, into size x size points; `back`: L' = A, else B'. */
@@ -185,12 +185,14 @@ V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_
 }
 
 V_INLINE void wino_gather(const int m, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                          float bias, act_kind act, float slope, float *y, ptrdiff_t ahead) {
+                          float bias, const float *add, act_kind act, float slope, float *y,
+                          ptrdiff_t ahead) {
     for (int t = 0; t < g->count;) {
         const int tile = g->first + t, tiles = wino_together(g, tile, g->count - t);
         const int x0 = tile % g->across * m + g->x, y0 = tile / g->across * m + g->y;
         const int cells = g->w - x0 < m * tiles ? g->w - x0 : m * tiles;
         if (ahead) wino_fetch(m, g->w, tiles, y + ahead + (ptrdiff_t)y0 * g->w + x0);
+        if (ahead && add) wino_fetch(m, g->w, tiles, add + ahead + (ptrdiff_t)y0 * g->w + x0);
         vf half[WINO_N][4]; /* [column][row]: columns done */
         V_UNROLL for (int j = 0; j < m + 2; j++) {
             vf d[WINO_N];
@@ -203,11 +205,6 @@ V_INLINE void wino_gather(const int m, const wino_tiles *g, const float *z, ptrd
             if (y0 + r >= g->h) break;
             V_UNROLL for (int j = 0; j < m + 2; j++) d[j] = half[j][r];
             wino_out_axis(m, d, out);
-            V_UNROLL for (int s = 0; s < m; s++) {
-                out[s] = v_add(out[s], v_set1(bias));
-                if (act == ACT_RELU) out[s] = v_max(v_zero(), out[s]);
-                if (act == ACT_LEAKY) out[s] = act_leaky(v_set1(slope), out[s]);
-            }
             if (m == 2) {
                 line[0] = v_zip_lo(out[0], out[1]), line[1] = v_zip_hi(out[0], out[1]);
             } else {
@@ -216,9 +213,15 @@ V_INLINE void wino_gather(const int m, const wino_tiles *g, const float *z, ptrd
                 line[0] = v_zip_lo(even, odd), line[1] = v_zip_hi(even, odd);
                 line[2] = v_zip_lo(even2, odd2), line[3] = v_zip_hi(even2, odd2);
             }
-            float *dst = y + (ptrdiff_t)(y0 + r) * g->w + x0;
-            V_UNROLL for (int i = 0; i < m; i++)
-                v_store_some(dst + i * V_LANES, v_first(cells - i * V_LANES), line[i]);
+            const ptrdiff_t at = (ptrdiff_t)(y0 + r) * g->w + x0;
+            V_UNROLL for (int i = 0; i < m; i++) {
+                const vp some = v_first(cells - i * V_LANES);
+                vf sum = v_add(line[i], v_set1(bias));
+                if (add) sum = v_add(sum, v_load_some(add + at + i * V_LANES, some));
+                if (act == ACT_RELU) sum = v_max(v_zero(), sum);
+                if (act == ACT_LEAKY) sum = act_leaky(v_set1(slope), sum);
+                v_store_some(y + at + i * V_LANES, some, sum);
+            }
         }
         t += tiles;
     }
@@ -287,11 +290,12 @@ V_UNCHECKED static void wino_back_out(int m, const wino_tiles *g, const float *d
 }
 
 V_UNCHECKED static void wino_out(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                                 float bias, act_kind act, float slope, float *y, ptrdiff_t ahead) {
+                                 float bias, const float *add, act_kind act, float slope, float *y,
+                                 ptrdiff_t ahead) {
     if (m == 2)
-        wino_gather(2, g, z, z_point, bias, act, slope, y, ahead);
+        wino_gather(2, g, z, z_point, bias, add, act, slope, y, ahead);
     else
-        wino_gather(4, g, z, z_point, bias, act, slope, y, ahead);
+        wino_gather(4, g, z, z_point, bias, add, act, slope, y, ahead);
 }
 
 V_UNCHECKED static void wino_kernel(int m, int n, const float *g, bool turn, float *u,
