@@ -5,13 +5,14 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test build seeds onnx-conformance format check-format check-layers bench-peers check-torchvision install clean
+.PHONY: help demo test build seeds experiments onnx-conformance format check-format check-layers bench-peers check-torchvision install clean
 
 help:
 	@echo "make demo          train LeNet-5 on Fashion-MNIST, draw the pictures, classify a few images (demo/)"
 	@echo "make test          build everything and run every test"
 	@echo "make build         the program and the libraries (build/release)"
 	@echo "make seeds         which rows of the specification have a passing test"
+	@echo "make experiments   what the tutorials claim, as figures and tables (experiments/; some minutes)"
 	@echo "make onnx-conformance  cases of the ONNX test suite: passed, failed, left out and why (needs libonnx-testdata)"
 	@echo "make format        lay out the sources; make check-format only looks"
 	@echo "make check-layers  every include points the right way"
@@ -36,6 +37,9 @@ test: build
 
 seeds: build
 	sh tools/seeds.sh $(BUILD)
+
+experiments: build
+	for experiment in $(BUILD)/experiments/*; do $$experiment experiments || exit 1; done
 
 format:
 	sh tools/format.sh
