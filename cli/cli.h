@@ -103,6 +103,16 @@ void speak_for(const cli *);
 void *take(size_t count, size_t size);
 char *say_text(const char *format, ...) PRINTF(1, 2); /* from take; free it */
 
+/* A text that becomes a file whole or not at all: print to the stream, then write, which frees it and
+ * tells the path. */
+typedef struct document {
+    FILE *stream;
+    char *text;
+    size_t size;
+} document;
+document *document_new(void);
+int document_write(cli *, document *, const char *path);
+
 const char *with_commas(int64_t value, char buf[32]);         /* "61,706" */
 const char *as_bytes(double bytes, char buf[32]);             /* "1.4 MiB" */
 const char *as_time(double seconds, char buf[32]);            /* "4.2 s", "1:42", "1:02:03" */

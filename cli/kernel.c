@@ -213,21 +213,17 @@ static int fit(cli *c, lesson *l) {
 
 /* One line a step: step, loss, weights. */
 static int write_losses(cli *c, const lesson *l, const char *path) {
-    FILE *file = fopen(path, "w");
-    if (!file) return fail(c, EXIT_FAILED, "%s: cannot be written", path);
-    fprintf(file, "step,loss");
-    for (int i = 0; i < l->n; i++) fprintf(file, ",w%d_%d", i / l->target.w, i % l->target.w);
-    fputc('\n', file);
+    document *d = document_new();
+    fprintf(d->stream, "step,loss");
+    for (int i = 0; i < l->n; i++) fprintf(d->stream, ",w%d_%d", i / l->target.w, i % l->target.w);
+    fputc('\n', d->stream);
     for (int s = 0; s < l->steps; s++) {
-        fprintf(file, "%d,%.10g", s, l->loss[s]);
+        fprintf(d->stream, "%d,%.10g", s, l->loss[s]);
         for (int i = 0; i < l->n; i++)
-            fprintf(file, ",%.9g", l->film[(size_t)s * (size_t)l->n + (size_t)i]);
-        fputc('\n', file);
+            fprintf(d->stream, ",%.9g", l->film[(size_t)s * (size_t)l->n + (size_t)i]);
+        fputc('\n', d->stream);
     }
-    bool bad = ferror(file) != 0;
-    if (fclose(file) != 0 || bad) return fail(c, EXIT_FAILED, "%s: cannot be written", path);
-    note(c, "%s", path);
-    return EXIT_DONE;
+    return document_write(c, d, path);
 }
 
 /* The largest differences of the weights and of the pictures. */

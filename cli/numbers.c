@@ -48,7 +48,7 @@ static json_t *nested(const struct array *a, int axis, const double **at) {
     return list;
 }
 
-static bool write_json(const record *r, const char *path) {
+static int write_json(cli *c, const record *r, const char *path) {
     json_t *arrays = json_array();
     for (int i = 0; i < r->arrays; i++) {
         const struct array *a = &r->array[i];
@@ -59,23 +59,24 @@ static bool write_json(const record *r, const char *path) {
                                                 "shape", shape, "values", nested(a, 0, &at)));
     }
     json_t *all = json_pack("{s:o}", "arrays", arrays);
-    int failed = json_dump_file(all, path, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    document *d = document_new();
+    json_dumpf(all, d->stream, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     json_decref(all);
-    return failed == 0;
+    return document_write(c, d, path);
 }
 
 /* One line a number: array, name, an index for each axis, value. */
-static bool write_csv(const record *r, const char *path) {
-    FILE *file = fopen(path, "w");
-    if (!file) return false;
+static int write_csv(cli *c, const record *r, const char *path) {
+    document *d = document_new();
+    FILE *file = d->stream;
     fprintf(file, "array,name,i0,i1,i2,i3,value\n");
     for (int k = 0; k < r->arrays; k++) {
         const struct array *a = &r->array[k];
         for (size_t i = 0; i < count_of(a); i++) {
             size_t index[MAX_AXES] = { 0 }, rest = i;
-            for (int d = a->rank - 1; d >= 0; d--) {
-                index[d] = rest % (size_t)a->dim[d];
-                rest /= (size_t)a->dim[d];
+            for (int axis = a->rank - 1; axis >= 0; axis--) {
+                index[axis] = rest % (size_t)a->dim[axis];
+                rest /= (size_t)a->dim[axis];
             }
             fprintf(file, "%d,\"", k);
             for (const char *s = a->name; *s; s++) {
@@ -83,17 +84,16 @@ static bool write_csv(const record *r, const char *path) {
                 fputc(*s, file);
             }
             fputc('"', file);
-            for (int d = 0; d < MAX_AXES; d++) {
-                if (d < a->rank)
-                    fprintf(file, ",%zu", index[d]);
+            for (int axis = 0; axis < MAX_AXES; axis++) {
+                if (axis < a->rank)
+                    fprintf(file, ",%zu", index[axis]);
                 else
                     fputc(',', file);
             }
             fprintf(file, ",%.17g\n", a->value[i]);
         }
     }
-    bool bad = ferror(file) != 0;
-    return fclose(file) == 0 && !bad;
+    return document_write(c, d, path);
 }
 
 /* FILE for one array; else FILE-1.npy, FILE-2.npy, ... in the order of the figure. */
@@ -123,16 +123,10 @@ int record_check(cli *c) {
 int record_write(cli *c, const record *r) {
     const char *path = text_of(c, "numbers", NULL);
     if (!path) return EXIT_DONE;
-    lens_status status = LENS_OK;
-    bool written = true;
-    if (has_ending(path, ".npy"))
-        status = write_npy(c, r, path);
-    else if (has_ending(path, ".csv"))
-        written = write_csv(r, path);
-    else
-        written = write_json(r, path);
+    if (has_ending(path, ".csv")) return write_csv(c, r, path);
+    if (has_ending(path, ".json")) return write_json(c, r, path);
+    lens_status status = write_npy(c, r, path);
     if (status != LENS_OK) return fail_status(c, status, WORKING);
-    if (!written) return fail(c, EXIT_FAILED, "%s: cannot be written", path);
     note(c, "%s", path);
     return EXIT_DONE;
 }

@@ -26,15 +26,19 @@ void choose_lang(cli *c, const char *path) {
     note(c, "lenslet: note: PNG figures are English; write .svg for Chinese");
 }
 
-void *take(size_t count, size_t size) {
-    void *memory = calloc(count ? count : 1, size ? size : 1);
-    if (memory) return memory;
+static void out_of_memory(size_t count, size_t size) {
     fprintf(stderr, "lenslet: out of memory: %zu elements of %zu bytes\n", count, size);
     if (speaker && speaker->json)
         printf("{\"error\": {\"code\": %d, \"status\": \"LENS_NOMEM\", \"message\": \"out of "
                "memory: %zu elements of %zu bytes\"}}\n",
                EXIT_FAILED, count, size);
     exit(EXIT_FAILED);
+}
+
+void *take(size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size ? size : 1);
+    if (!memory) out_of_memory(count, size);
+    return memory;
 }
 
 static char *format_args(const char *format, va_list args) {
@@ -260,4 +264,21 @@ void table_print(table *t) {
         putchar('\n');
     }
     table_free(t);
+}
+
+document *document_new(void) {
+    document *d = take(1, sizeof *d);
+    d->stream = open_memstream(&d->text, &d->size);
+    if (!d->stream) out_of_memory(1, BUFSIZ);
+    return d;
+}
+
+int document_write(cli *c, document *d, const char *path) {
+    if (fclose(d->stream) != 0) out_of_memory(d->size, 1);
+    lens_status status = lens_file_write(c->ctx, path, d->text, d->size);
+    free(d->text);
+    free(d);
+    if (status != LENS_OK) return fail_status(c, status, WORKING);
+    note(c, "%s", path);
+    return EXIT_DONE;
 }

@@ -334,6 +334,10 @@ static void a_file_is_replaced_only_by_commit(void **state) {
     assert_contains(ctx, path, "one");
     assert_int_equal(tempdir_count(dir), 1);
 
+    assert_ok(ctx, lens_file_write(ctx, path, "whole", 5));
+    assert_contains(ctx, path, "whole");
+    assert_fails(ctx, LENS_IO, dir, lens_file_write(ctx, dir, "whole", 5));
+
     assert_int_equal(symlink("model", link), 0);
     assert_ok(ctx, file_begin(ctx, &w, link));
     fputs("three", file_stream(w));

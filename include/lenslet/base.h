@@ -96,6 +96,10 @@ LENS_API const char *lens_ctx_isa(const lens_ctx *); /* the level in use: "avx51
 /* Frees memory that a function documented as "free with lens_free" returned. NULL is fine. */
 LENS_API void lens_free(lens_ctx *, void *);
 
+/* Writes a whole file: the old one stays until the new one is complete, then is replaced. LENS_IO names path
+ * and reason; LENS_NOMEM. */
+LENS_API lens_status lens_file_write(lens_ctx *, const char *path, const void *bytes, size_t size);
+
 /* For code built on the library, so that its errors reach the caller the same way: `text` becomes
  * the message of lens_why (copied, cut after 1,000 bytes or so), and `status` is returned. */
 LENS_API lens_status lens_fail(lens_ctx *, lens_status status, const char *text);

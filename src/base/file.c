@@ -207,3 +207,10 @@ lens_status file_commit(file_writer *w) {
     file_abort(w);
     return status;
 }
+
+lens_status lens_file_write(lens_ctx *ctx, const char *path, const void *bytes, size_t size) {
+    file_writer *file;
+    LENS_TRY(file_begin(ctx, &file, path));
+    fwrite(bytes, 1, size, file_stream(file)); /* commit reports a short write */
+    return file_commit(file);
+}

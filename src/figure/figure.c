@@ -370,12 +370,7 @@ bool fig_ends_with(const char *text, const char *lower) {
 }
 
 lens_status fig_save(lens_ctx *ctx, const char *path, char *bytes, size_t size) {
-    file_writer *file;
-    lens_status status = file_begin(ctx, &file, path);
-    if (status == LENS_OK) {
-        fwrite(bytes, 1, size, file_stream(file)); /* commit reports a short write */
-        status = file_commit(file);
-    }
+    lens_status status = lens_file_write(ctx, path, bytes, size);
     ctx_free(ctx, bytes);
     return status;
 }

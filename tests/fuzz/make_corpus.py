@@ -94,3 +94,10 @@ save("nettext", "crlf", b"input 3x4\r\nrelu r\r\n\r\n\tsoftmax\r\n")
 save("nettext", "twice", b"relu a\nrelu a\n")
 save("nettext", "string", b'relu x="never closed\n')
 save("nettext", "equals", b"relu a=b=c =d e=\n")
+
+for name, text in (("sobel", "-1 0 1/-2 0 2/-1 0 1"), ("lines", "# mine\n0 1 0\r\n1,-4,1\n0 1 0\n"),
+                   ("made", "gaussian:1.4"), ("motion", "motion:9:45"), ("ragged", "1 2/3"), ("word", "1 a"),
+                   ("near", "sobl-x"), ("big", "/".join(["1 " * 40] * 40)), ("floats", "1e308 -1e308/nan inf"),
+                   ("slashes", "//1//2/"), ("empty", ""), ("zero", "gaussian:0"), ("long", "box:31"),
+                   ("range", "box:33")):
+    save("kernel", name, text.encode())
