@@ -41,8 +41,9 @@ typedef struct cli {
     int operands;
     char *command; /* the whole line, as it could be typed again */
     bool json, quiet, verbose;
-    lens_lang lang; /* of figures; see choose_lang */
-    bool bar;       /* stderr is a terminal that can redraw a line */
+    lens_lang lang;        /* of figures; see choose_lang */
+    struct document *page; /* not NULL: a report, which takes figures instead of files */
+    bool bar;              /* stderr is a terminal that can redraw a line */
     lens_ctx *ctx;
 } cli;
 
@@ -112,6 +113,7 @@ typedef struct document {
 } document;
 document *document_new(void);
 int document_write(cli *, document *, const char *path);
+void document_free(document *); /* without writing */
 
 const char *with_commas(int64_t value, char buf[32]);         /* "61,706" */
 const char *as_bytes(double bytes, char buf[32]);             /* "1.4 MiB" */
@@ -158,6 +160,14 @@ int load_weights(cli *, model *, const char *path, const char *init);
 /* After the weights or words of the net have changed. */
 void read_words(model *);
 void close_model(model *);
+
+/* What one class got right: of its own pictures (recall), of those taken for it (precision); NaN
+ * where there are none. confusion (K,K) as from lens_eval. */
+typedef struct class_score {
+    int64_t images;
+    double recall, precision;
+} class_score;
+class_score class_score_of(const int64_t *confusion, int classes, int k);
 
 /* `source` NULL is a mistake of usage. --channels, --size, --resize, --interpolation and --skip-bad hold; else a model given
  * decides how pictures are read. */
@@ -208,6 +218,7 @@ int run_compare(cli *);
 int run_bench(cli *);
 int run_data(cli *);
 int run_plot(cli *);
+int run_report(cli *);
 int run_filter(cli *);
 int run_kernel(cli *);
 int run_help(cli *);

@@ -204,7 +204,7 @@ static void map_row(board *b, record *r, const char *name, const float *x, int m
 }
 
 /* Five rows for the filters of one layer: kernel, smoothed, convolution, activation, pooling. */
-static int draw_filters(cli *c, const look *l, const lens_node *conv, const lens_param *p) {
+static int draw_stages(cli *c, const look *l, const lens_node *conv, const lens_param *p) {
     enum { FILTERS = 8 };
     board b = { 0 };
     record *behind = record_new();
@@ -257,7 +257,7 @@ static int filter_stages(cli *c) {
         char *weight = say_text("%s.weight", info_of(conv).name);
         lens_status status = lens_net_param_named(l.m.net, weight, &p);
         result =
-            status == LENS_OK ? draw_filters(c, &l, conv, &p) : fail_status(c, status, WORKING);
+            status == LENS_OK ? draw_stages(c, &l, conv, &p) : fail_status(c, status, WORKING);
         free(weight);
     }
     close_look(&l);

@@ -1,7 +1,10 @@
 /* flip.c - the same net trained with cross-correlation and with true convolution.
  *
  * The second net starts from the first one's kernels turned by 180 degrees. If turning is irrelevant
- * to learning, the losses of every step agree and the kernels stay each other's mirror image.
+ * to learning, the losses of every step agree and the kernels stay each other's mirror image. Sums are
+ * formed in another order, so they agree to rounding, which grows from step to step: the table says how far
+ * after SHORT steps and at the end. Everything in the net is smooth, for a maximum among equals would
+ * let rounding choose.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "lab.h"
@@ -10,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS = 1024 };
+enum { SHORT = 50, STEPS = 1024 };
 
 typedef struct trace {
     double loss[STEPS];
@@ -47,15 +50,17 @@ static void copy_turned(lens_param *to, const lens_param *from) {
 
 int main(int argc, char **argv) {
     static const char text[] = "input data 1x28x28\n"
-                               "conv2d conv1 out=8 kernel=5 flip=%s\ntanh\nmaxpool kernel=2\n"
-                               "conv2d conv2 out=16 kernel=5 flip=%s\ntanh\nmaxpool kernel=2\n"
+                               "conv2d conv1 out=8 kernel=5 flip=%s\ntanh\navgpool kernel=2\n"
+                               "conv2d conv2 out=16 kernel=5 flip=%s\ntanh\navgpool kernel=2\n"
                                "dense fc out=10\n";
     static const char *const kernels[] = { "conv1.weight", "conv2.weight" };
     static trace traces[2];
     lab l = lab_open(argc, argv, "flip");
     lens_data *data = lab_pictures(&l);
     lens_net *net[] = { lab_net(&l, text, "false", "false"), lab_net(&l, text, "true", "true") };
-    lab_steps_opts opts = { .epochs = 1, .batch = 64, .rate = 0.05, .after = keep_loss };
+    lab_steps_opts opts = {
+        .epochs = 1, .batch = l.quick ? 20 : 64, .rate = 0.05, .after = keep_loss
+    };
 
     for (int i = 0; i < 2; i++) lab_must(&l, lens_init(net[i], "xavier", 1));
     for (int k = 0; k < 2; k++) {
@@ -68,12 +73,14 @@ int main(int argc, char **argv) {
         lab_steps(&l, net[i], data, opts);
     }
 
-    double apart = 0;
-    for (size_t s = 0; s < traces[0].steps; s++)
-        apart = fmax(apart, fabs(traces[0].loss[s] - traces[1].loss[s]));
     lab_row(&l, "what,steps,first_loss,last_loss,largest_difference");
-    lab_row(&l, "loss,%zu,%.6f,%.6f,%.3g", traces[0].steps, traces[0].loss[0],
-            traces[0].loss[traces[0].steps - 1], apart);
+    double apart = 0;
+    for (size_t s = 0; s < traces[0].steps; s++) {
+        apart = fmax(apart, fabs(traces[0].loss[s] - traces[1].loss[s]));
+        if (s + 1 == SHORT || s + 1 == traces[0].steps)
+            lab_row(&l, "loss,%zu,%.6f,%.6f,%.3g", s + 1, traces[0].loss[0], traces[0].loss[s],
+                    apart);
+    }
     for (int k = 0; k < 2; k++) {
         lens_param a = param_of(&l, net[0], kernels[k]), b = param_of(&l, net[1], kernels[k]);
         lab_row(&l, "%s turned,,,,%.3g", kernels[k], kernel_difference(&a, &b, true));
