@@ -15,7 +15,8 @@ help:
 	@echo "make onnx-conformance  cases of the ONNX test suite: passed, failed, left out and why (needs libonnx-testdata)"
 	@echo "make format        lay out the sources; make check-format only looks"
 	@echo "make check-layers  every include points the right way"
-	@echo "make bench-peers   lenslet beside PyTorch, interleaved (installs python3-torch)"
+	@echo "make bench-peers   lenslet beside other libraries, interleaved: some 12 minutes (installs python3-torch;"
+	@echo "                   PEERS_PYTHON=EXE: an interpreter with more of them, see docs/performance.md)"
 	@echo "make check-torchvision  logits equal torchvision's for the same weights (installs python3-torchvision)"
 	@echo "make install       to PREFIX (default /usr/local)"
 	@echo "PRESET=debug|asan|tsan|tiny|clang selects another build"
@@ -49,11 +50,12 @@ check-format:
 check-layers:
 	sh tools/check_layers.sh
 
+PEERS_PYTHON ?= /usr/bin/python3
 bench-peers:
 	sh tools/setup.sh peers
 	cmake --preset release
 	cmake --build build/release -j $(JOBS)
-	/usr/bin/python3 bench/peers/lenet.py build/release/lenslet
+	$(PEERS_PYTHON) bench/peers/compare.py build/release/lenslet --growth
 
 check-torchvision:
 	sh tools/setup.sh peers
