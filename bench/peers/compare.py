@@ -310,9 +310,9 @@ def cpu_name():
 def write(options, peers, results, grown):
     libraries = [name for name in LIBRARIES if any(best_of(r, name) for r in results)]
     versions = ", ".join(sorted({"%s %s" % (p.name, p.version) for p in peers}))
-    lines = ["%s, %d threads, peak %.0f GFLOP/s; medians in ms of %d interleaved rounds. %s. `%s`, %s." % (
-        cpu_name(), options.threads, options.peak, options.rounds, versions,
-        " ".join(["bench/peers/compare.py"] + sys.argv[1:]), time.strftime("%Y-%m-%d")), ""]
+    lines = ["%s, %d threads, peak %.0f GFLOP/s, %s: milliseconds, median of %d interleaved rounds of %g s." % (
+        cpu_name(), options.threads, options.peak, time.strftime("%Y-%m-%d"), options.rounds, options.seconds),
+        versions + ".", ""]
     lines += summary(results, libraries, options.peak)
     if grown:
         lines += ["", "| lenslet, how cost grows | | ms | images/s | % of peak |", "|---|---:|---:|---:|---:|"]
