@@ -18,6 +18,7 @@ SPDX-License-Identifier: Apache-2.0
 import ctypes
 import gc
 import json
+import signal
 import sys
 import time
 import warnings
@@ -192,6 +193,9 @@ LIBRARIES = {"PyTorch": PyTorch, "ONNX Runtime": OnnxRuntime, "OpenVINO": OpenVi
              "ncnn": Ncnn}
 
 
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+
+
 def resident(field):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
@@ -225,6 +229,7 @@ def run(step, seconds, first_ms):
 
 
 def main():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped process would outlive compare.py
     name, threads = sys.argv[1], int(sys.argv[2])
     answers = sys.stdout
     sys.stdout = sys.stderr  # libraries talk
