@@ -16,7 +16,8 @@ help:
 	@echo "make onnx-conformance  cases of the ONNX test suite: passed, failed, left out and why (needs libonnx-testdata)"
 	@echo "make format        lay out the sources; make check-format only looks"
 	@echo "make check-layers  every include points the right way"
-	@echo "make bench-peers   lenslet beside PyTorch, interleaved (installs python3-torch)"
+	@echo "make bench-peers   lenslet beside other libraries, interleaved: some 12 minutes (installs python3-torch;"
+	@echo "                   PEERS_PYTHON=EXE: an interpreter with more of them, see docs/performance.md)"
 	@echo "make check-torchvision  logits equal torchvision's for the same weights (installs python3-torchvision)"
 	@echo "make check-onnxruntime  exported nets give ONNX Runtime's output (PYTHON needs onnx and onnxruntime)"
 	@echo "make install       to PREFIX (default /usr/local)"
@@ -54,11 +55,12 @@ check-format:
 check-layers:
 	sh tools/check_layers.sh
 
+PEERS_PYTHON ?= /usr/bin/python3
 bench-peers:
 	sh tools/setup.sh peers
 	cmake --preset release
 	cmake --build build/release -j $(JOBS)
-	/usr/bin/python3 bench/peers/lenet.py build/release/lenslet
+	$(PEERS_PYTHON) bench/peers/compare.py build/release/lenslet --growth
 
 check-torchvision:
 	sh tools/setup.sh peers

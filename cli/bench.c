@@ -1,8 +1,8 @@
 /* bench.c - lenslet bench: times inference or training steps of a net on made-up pictures, whole or
  * layer by layer, and the machine itself.
  *
- * One run is one call of the engine on one batch. After warming up for a fifth of the time, runs are
- * timed one by one; the median is the answer, the fastest is shown beside it. Speeds count the
+ * One run is one call of the engine on one batch. After warming up for a fifth of the time (one run at
+ * least), runs are timed one by one (one at least); the median is the answer, the fastest is shown beside it. Speeds count the
  * operations of the definition (two for each MAC, whatever the algorithm needs), and stand beside the
  * peak of the machine, measured in the same process just before.
  *
@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { MIN_RUNS = 3, MAX_RUNS = 1000000, MAX_LAYER_RUNS = 1000 };
+enum { MAX_RUNS = 1 << 17, MAX_LAYER_RUNS = 1000 };
 
 typedef struct job {
     model m;
@@ -118,14 +118,14 @@ static lens_status keep_times(job *j, int run) {
 static lens_status measure(cli *c, job *j, double *seconds, int *runs) {
     double budget = real_of(c, "seconds", 1), start = now();
     int most = j->times ? MAX_LAYER_RUNS : MAX_RUNS;
-    for (int i = 0; i < MIN_RUNS || now() - start < budget / 5; i++) {
+    do {
         lens_status status = run_once(c, j);
         if (status != LENS_OK) return status;
-    }
+    } while (now() - start < budget / 5);
     j->faults = page_faults();
     *runs = 0;
     start = now();
-    while (*runs < MIN_RUNS || (*runs < most && now() - start < budget)) {
+    while (!*runs || (*runs < most && now() - start < budget)) {
         double before = now();
         lens_status status = run_once(c, j);
         seconds[*runs] = now() - before;
@@ -156,17 +156,30 @@ static double weight_bytes(const lens_net *net) {
     return bytes;
 }
 
+/* The most memory this process has had at a time; 0: not told. (getrusage also counts the process
+ * before exec, which may have been somebody's Python.) */
+static double resident_bytes(void) {
+    char line[128];
+    double kilobytes = 0;
+    FILE *in = fopen("/proc/self/status", "r");
+    while (in && fgets(line, sizeof line, in))
+        if (sscanf(line, "VmHWM: %lf", &kilobytes) == 1) break;
+    if (in) fclose(in);
+    return 1024 * kilobytes;
+}
+
 static json_t *report_json(cli *c, const job *j, const double *seconds, int runs) {
     double median = seconds[runs / 2], gflops = operations(j) / median / 1e9;
     return json_pack(
-        "{s:o,s:s,s:i,s:i,s:s,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "net",
+        "{s:o,s:s,s:i,s:i,s:s,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "net",
         json_text(lens_net_name(j->m.net)), "mode", mode_of(j), "batch", j->batch, "threads",
         lens_ctx_threads(c->ctx), "isa", lens_ctx_isa(c->ctx), "runs", runs, "ms_min",
         json_number(1e3 * seconds[0]), "ms_median", json_number(1e3 * median), "images_per_s",
         json_number(j->batch / median), "gflops", json_number(gflops), "peak_gflops",
         json_number(j->peak), "percent_of_peak", json_number(100 * gflops / j->peak), "plan_ms",
         json_number(1e3 * j->plan_s), "arena_bytes", (json_int_t)lens_session_bytes(j->session),
-        "weight_bytes", (json_int_t)weight_bytes(j->m.net), "page_faults", (json_int_t)j->faults);
+        "weight_bytes", (json_int_t)weight_bytes(j->m.net), "page_faults", (json_int_t)j->faults,
+        "resident_bytes", (json_int_t)resident_bytes());
 }
 
 static void print_head(cli *c, const job *j) {

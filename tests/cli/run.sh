@@ -26,7 +26,7 @@ hide() {
         -e 's/[0-9a-f]{32}/#/g' -e 's/^(hash +)[0-9a-f]{16}$/\1#/' \
         -e 's/[0-9,]+ images\/s/# images\/s/' -e 's/(images\/s +)[0-9,#]+/\1#/' \
         -e 's/(  rate )[^ ]+/\1#/' \
-        -e 's/("(correct|runs|arena_bytes|train_arena_bytes)": )[0-9]+/\1#/g' \
+        -e 's/("(correct|runs|arena_bytes|train_arena_bytes|resident_bytes)": )[0-9]+/\1#/g' \
         -e 's/[0-9,]+ of 1,000/# of 1,000/' -e 's/of [0-9]+ runs/of # runs/' \
         -e 's/(fastest |median +|GFLOP\/s +)[0-9.e-]+/\1#/g' \
         -e 's/(faults +)[0-9]+/\1#/' \

@@ -11,10 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t sizes[] = { 0,  1,  2,  3,  4,  5,  7,  8,  9,  13, 15,  16,
-                                17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 1000 };
-enum { SIZES = sizeof sizes / sizeof *sizes };
-
 static const float specials[] = { 0,      -0.0F,    1,         -1,       FLT_MIN,  -FLT_MIN,
                                   1e-45F, -1e-45F,  FLT_MAX,   -FLT_MAX, INFINITY, -INFINITY,
                                   NAN,    88.7F,    -87.4F,    -103.9F,  -104.1F,  9.01F,
@@ -45,8 +41,8 @@ static void act_values(check *c, act_kind kind, size_t n, const float *x, const 
 
 static void check_act(check *c) {
     for (int kind = ACT_NONE; kind <= ACT_SIGMOID; kind++) {
-        for (int s = 0; s < SIZES; s++) {
-            const size_t n = sizes[s];
+        for (int s = 0; s < sizes_count(); s++) {
+            const size_t n = size_at(s);
             case_begin(c, "%s n=%zu", act_names[kind], n);
             float *x = case_random(c, n, NO_SLACK);
             for (size_t i = 0; i < n; i++)
@@ -76,8 +72,8 @@ static void check_act(check *c) {
 
 static void check_act_back(check *c) {
     for (int kind = ACT_NONE; kind <= ACT_SIGMOID; kind++)
-        for (int s = 0; s < SIZES; s++) {
-            const size_t n = sizes[s];
+        for (int s = 0; s < sizes_count(); s++) {
+            const size_t n = size_at(s);
             case_begin(c, "%s n=%zu", act_names[kind], n);
             float *y = case_random(c, n, NO_SLACK), *dy = case_random(c, n, NO_SLACK);
             for (size_t i = 0; i < n; i++) {
@@ -102,8 +98,8 @@ static void check_act_back(check *c) {
 /* The slots with two inputs and one output. */
 static void check_binary(check *c, void (*slot)(size_t, const float *, const float *, float *),
                          bool product) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
+    for (int s = 0; s < sizes_count(); s++) {
+        const size_t n = size_at(s);
         case_begin(c, "n=%zu", n);
         float *a = case_random(c, n, NO_SLACK), *b = case_random(c, n, NO_SLACK);
         if (n) a[pick(c, (uint32_t)n)] = NAN;
@@ -123,9 +119,9 @@ static void check_add(check *c) { check_binary(c, check_kern(c)->add, false); }
 static void check_mul(check *c) { check_binary(c, check_kern(c)->mul, true); }
 
 static void check_scale_shift(check *c) {
-    for (int s = 0; s < 4 * SIZES; s++) {
+    for (int s = 0; s < 4 * sizes_count(); s++) {
         static const act_kind kinds[4] = { ACT_NONE, ACT_RELU, ACT_LEAKY, ACT_TANH };
-        const size_t n = sizes[s / 4];
+        const size_t n = size_at(s / 4);
         const act_kind kind = kinds[s % 4];
         const float scale = pick_float(c, -2, 2), shift = pick_float(c, -2, 2), slope = 0.1f;
         case_begin(c, "n=%zu act=%d scale=%g shift=%g", n, (int)kind, (double)scale, (double)shift);
@@ -144,8 +140,8 @@ static void check_scale_shift(check *c) {
 }
 
 static void check_axpy(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
+    for (int s = 0; s < sizes_count(); s++) {
+        const size_t n = size_at(s);
         const float alpha = pick_float(c, -2, 2);
         case_begin(c, "n=%zu alpha=%g", n, (double)alpha);
         float *x = case_random(c, n, NO_SLACK), *y = case_random(c, n, NO_SLACK);
@@ -159,8 +155,8 @@ static void check_axpy(check *c) {
 }
 
 static void check_norm_back(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
+    for (int s = 0; s < sizes_count(); s++) {
+        const size_t n = size_at(s);
         case_begin(c, "n=%zu", n);
         const float k[4] = { pick_float(c, -2, 2), pick_float(c, -2, 2), pick_float(c, -2, 2),
                              pick_float(c, -2, 2) };
@@ -185,8 +181,8 @@ static double sum_tolerance(size_t n, double magnitude) {
 }
 
 static void check_sum(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
+    for (int s = 0; s < sizes_count(); s++) {
+        const size_t n = size_at(s);
         case_begin(c, "n=%zu", n);
         const float *x = case_random(c, n, NO_SLACK);
         double want = 0, size = 0;
@@ -197,8 +193,8 @@ static void check_sum(check *c) {
 }
 
 static void check_moments(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
+    for (int s = 0; s < sizes_count(); s++) {
+        const size_t n = size_at(s);
         const float shift = pick_float(c, -100, 100);
         case_begin(c, "n=%zu shift=%g", n, (double)shift);
         float *x = case_random(c, n, NO_SLACK);
@@ -216,8 +212,8 @@ static void check_moments(check *c) {
 }
 
 static void check_norm_back_sums(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
+    for (int s = 0; s < sizes_count(); s++) {
+        const size_t n = size_at(s);
         const float mean = pick_float(c, -5, 5);
         case_begin(c, "n=%zu mean=%g", n, (double)mean);
         const float *dy = case_random(c, n, NO_SLACK), *x = case_random(c, n, NO_SLACK);
@@ -252,8 +248,8 @@ static void check_fma_chains(check *c) {
 }
 
 static void check_read(check *c) {
-    for (int s = 0; s < SIZES; s++) {
-        const size_t n = sizes[s];
+    for (int s = 0; s < sizes_count(); s++) {
+        const size_t n = size_at(s);
         case_begin(c, "n=%zu", n);
         const float *x = case_random(c, n, NO_SLACK);
         double want = 0, size = 0;

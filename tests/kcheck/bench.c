@@ -17,11 +17,6 @@
 static const double seconds_each = 0.02; /* of one measurement; the best of TRIES counts */
 enum { TRIES = 3, PEAK_STEPS = 4096 };
 
-typedef struct layer {
-    char name[32];
-    int n, c, h, w, o, kh, kw, stride, pad;
-} layer;
-
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -198,36 +193,24 @@ static void bench_layer(const struct kern *kern, double peak, const layer *l) {
 
 int bench_run(const struct kern *const *levels, int count, const char *const *files,
               int files_count) {
-    static const char *const usual[] = { "bench/shapes/lenet.txt" };
+    static const char *const usual[] = { "bench/shapes/lenet5.txt" };
     if (!files_count) files = usual, files_count = 1;
     for (int i = 0; i < count; i++) {
         const double peak = peak_gflops(levels[i]);
         printf("%-7s peak %.1f GFLOP/s on one thread\n", levels[i]->name, peak);
         for (int f = 0; f < files_count; f++) {
-            char line[200];
-            int number = 0;
-            FILE *in = fopen(files[f], "r");
-            if (!in) {
-                perror(files[f]);
-                return 1;
-            }
-            while (fgets(line, sizeof line, in)) {
-                layer l;
-                number++;
-                if (line[0] == '#' || line[0] == '\n') continue;
-                if (sscanf(line, "%31s %d %d %d %d %d %d %d %d %d", l.name, &l.n, &l.c, &l.h, &l.w,
-                           &l.o, &l.kh, &l.kw, &l.stride, &l.pad) != 10) {
-                    fprintf(stderr, "%s:%d: expected name N C H W O KH KW stride pad\n", files[f],
-                            number);
-                    fclose(in);
-                    return 1;
-                }
-                if (l.stride == 1)
-                    bench_layer(levels[i], peak, &l);
+            layer *layers;
+            const int layer_count = shapes_read(files[f], &layers);
+            if (layer_count < 0) return 1;
+            for (int k = 0; k < layer_count; k++) {
+                layer *l = &layers[k];
+                l->c /= l->groups, l->o /= l->groups;
+                if (l->stride == 1)
+                    bench_layer(levels[i], peak, l);
                 else
-                    printf("%-7s %-8s stride %d: not timed\n", levels[i]->name, l.name, l.stride);
+                    printf("%-7s %-8s stride %d: not timed\n", levels[i]->name, l->name, l->stride);
             }
-            fclose(in);
+            free(layers);
         }
     }
     return 0;

@@ -1,7 +1,7 @@
 /* kcheck.c - runs every slot of every level this CPU has against the oracle of tests/ref.
  *
- *   kcheck [--seed N] [--level NAME] [--slot NAME]      check; exit status 1 if a case failed
- *   kcheck --bench [--level NAME] [SHAPES.txt ...]      rates of tile and dot (bench/shapes/lenet.txt)
+ *   kcheck [--seed N] [--level NAME] [--slot NAME] [--full]      check; exit status 1 if a case failed
+ *   kcheck --bench [--level NAME] [SHAPES.txt ...]      rates of tile and dot (bench/shapes/lenet5.txt)
  *
  * SPDX-License-Identifier: Apache-2.0 */
 
@@ -198,14 +198,14 @@ static void run_slot(const struct kern *kern, const check_slot *slot, uint64_t s
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: kcheck [--seed N] [--level NAME] [--slot NAME]\n"
+    fprintf(stderr, "usage: kcheck [--seed N] [--level NAME] [--slot NAME] [--full]\n"
                     "       kcheck --bench [--level NAME] [SHAPES.txt ...]\n");
     return 2;
 }
 
 int main(int argc, char **argv) {
-    static const check_slot *const groups[] = { matrix_slots, array_slots, pool_slots, row_slots,
-                                                winograd_slots };
+    static const check_slot *const groups[] = { matrix_slots, array_slots,    pool_slots,
+                                                row_slots,    winograd_slots, layer_slots };
     const struct kern *level[4];
     const char *only_level = NULL, *only_slot = NULL;
     bool bench = false;
@@ -215,6 +215,8 @@ int main(int argc, char **argv) {
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--bench") == 0)
             bench = true;
+        else if (strcmp(argv[i], "--full") == 0)
+            shapes_full = true;
         else if (i + 1 == argc)
             return usage();
         else if (strcmp(argv[i], "--seed") == 0)
@@ -238,6 +240,10 @@ int main(int argc, char **argv) {
     }
     if (bench) return bench_run(level, count, (const char *const *)argv + i, argc - i);
 
+    if (!shapes_load()) {
+        fprintf(stderr, "kcheck: no layer in %s/bench/shapes\n", TEST_SOURCE_DIR);
+        return 1;
+    }
     tally *shared =
         mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {

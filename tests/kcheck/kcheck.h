@@ -48,7 +48,27 @@ typedef struct check_slot {
     const char *name;
     void (*run)(check *);
 } check_slot;
-extern const check_slot matrix_slots[], array_slots[], pool_slots[], row_slots[], winograd_slots[];
+extern const check_slot matrix_slots[], array_slots[], pool_slots[], row_slots[], winograd_slots[],
+    layer_slots[];
+
+/* ---- layers of the zoo's nets (bench/shapes) ---- */
+
+typedef struct layer {
+    char name[64];
+    int n, c, h, w, o, kh, kw, stride, pad, groups;
+} layer;
+
+extern bool shapes_full;                        /* --full: set it before shapes_load */
+bool shapes_load(void);                         /* all files; false: there are none */
+int shapes_read(const char *path, layer **out); /* one file; how many, -1 with a message. free it */
+int layer_out(int in, int kernel, int stride, int pad); /* positions along an axis */
+
+/* Lengths of arrays: around the multiples of a vector, then the layers' widths, planes, maps. */
+int sizes_count(void);
+size_t size_at(int i);
+/* Sides of the layers' square planes. */
+int sides_count(void);
+int side_at(int i);
 
 /* Rates of tile and dot at the layers of a file (bench/shapes); returns the exit status. */
 int bench_run(const struct kern *const *levels, int count, const char *const *files,

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-enum { PLANE_MAX = 80 * 80 };
+enum { PLANE_MAX = 256 * 256 };
 
 /* Outputs along one axis such that every window meets the plane; `ceil` lets the last one leave it. */
 static int outputs(int size, int kernel, int stride, int pad, bool ceil) {
@@ -75,11 +75,13 @@ static void each_shape(check *c, bool max) {
                                      { 5, 7 },   { 6, 16 },  { 7, 7 },   { 10, 10 },
                                      { 14, 14 }, { 16, 33 }, { 28, 28 }, { 9, 64 },
                                      { 4, 65 },  { 2, 31 },  { 3, 66 },  { 24, 24 } };
+    enum { PLANES = sizeof planes / sizeof *planes };
     for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++)
-        for (size_t p = 0; p < sizeof planes / sizeof *planes; p++)
+        for (int p = 0; p < PLANES + sides_count(); p++)
             for (int form = 0; form < 6; form++) {
                 pool_job job = { .kh = kernels[k][0], .kw = kernels[k][1] };
-                job.h = planes[p][0], job.w = planes[p][1];
+                job.h = p < PLANES ? planes[p][0] : side_at(p - PLANES);
+                job.w = p < PLANES ? planes[p][1] : job.h;
                 job.sh = kernels[k][2], job.sw = kernels[k][3];
                 job.pt = form / 2 % 3 ? (int)pick(c, (uint32_t)job.kh / 2 + 1) : 0;
                 job.pl = form / 2 % 3 ? (int)pick(c, (uint32_t)job.kw / 2 + 1) : 0;

@@ -1,0 +1,104 @@
+/* test_net_memory.c - what sessions of real nets take: the arena against what lives at one time, and
+ * steps that ask for no memory and meet no new page.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "net/net.h"
+#include "test.h"
+
+#include <lenslet/train.h>
+#include <lenslet/zoo.h>
+
+#include <sys/resource.h>
+
+static const char *const nets[] = { "lenet5",   "alexnet",  "vgg16",      "googlenet",
+                                    "resnet18", "resnet50", "densenet121" };
+
+/* The most bytes in use at one time; no placement can need less. */
+static size_t most_alive(const memory_plan *plan, int times) {
+    size_t most = 0;
+    for (int t = 0; t <= times; t++) {
+        size_t alive = 0;
+        for (int i = 0; i < plan->buffers; i++) {
+            const plan_buffer *b = &plan->buffer[i];
+            if (b->first <= t && t <= b->last) alive += b->bytes;
+        }
+        if (alive > most) most = alive;
+    }
+    return most;
+}
+
+static void arena_is_what_lives(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+        for (int train = 0; train < 2; train++) {
+            lens_net *net;
+            memory_plan plan = { 0 };
+            const lens_session_opts opts = { .batch = 16, .train = train };
+            assert_ok(ctx, lens_zoo_new(ctx, &net, nets[i], NULL));
+            assert_ok(ctx, plan_make(&plan, net, ctx, &opts));
+            const size_t alive = most_alive(&plan, 2 * net->nodes);
+            if ((double)plan.bytes > 1.1 * (double)alive)
+                fail_msg("%s, train %d: %zu bytes where %zu live at a time", nets[i], train,
+                         plan.bytes, alive);
+            plan_free(ctx, &plan);
+            lens_net_free(net);
+        }
+    lens_ctx_free(ctx);
+}
+
+static long faults(void) {
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return used.ru_minflt + used.ru_majflt;
+}
+
+/* A page a step would already be STEPS; what the system itself does to the process is less. */
+static void steady_steps_meet_no_new_page(void **state) {
+    (void)state;
+    enum { N = 4, CLASSES = 10, WARM = 2, STEPS = 10 };
+    const lens_zoo_opts small = { 3, 64, 64, CLASSES };
+    lens_ctx *ctx = test_ctx(2);
+    lens_net *net;
+    lens_session *trains, *runs;
+    lens_optim *optim;
+    lens_tensor x = { test_calloc(N * 3 * 64 * 64, sizeof(float)), 4, { N, 3, 64, 64 } }, y, dy;
+    const int32_t label[N] = { 0, 1, 2, 3 };
+    double loss;
+    int correct;
+    uint64_t calls = 0;
+    long before = 0;
+    assert_ok(ctx, lens_zoo_new(ctx, &net, "resnet18", &small));
+    assert_ok(ctx, lens_init(net, "he", 1));
+    assert_ok(ctx, lens_session_new(&trains, net, ctx,
+                                    &(lens_session_opts){ .batch = N, .train = true }));
+    assert_ok(ctx, lens_session_new(&runs, net, ctx, &(lens_session_opts){ .batch = N }));
+    assert_ok(ctx, lens_optim_new(&optim, net, &(lens_optim_opts){ .momentum = 0.9 }));
+    for (int step = 0; step < WARM + STEPS; step++) {
+        if (step == WARM) calls = ctx_alloc_calls(ctx), before = faults();
+        assert_ok(ctx, lens_forward(trains, &x, (uint32_t)step, &y));
+        dy = y;
+        assert_ok(ctx, lens_loss_eval(ctx, &(lens_loss){ 0 }, &y, label, &loss, &correct, &dy));
+        assert_ok(ctx, lens_backward(trains, &dy));
+        assert_ok(ctx, lens_optim_step(optim, trains, 1e-4));
+        assert_ok(ctx, lens_run(runs, &x, &y));
+    }
+    assert_int_equal(ctx_alloc_calls(ctx), calls);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(faults() - before < STEPS);
+#endif
+    test_free(x.data);
+    lens_optim_free(optim);
+    lens_session_free(runs);
+    lens_session_free(trains);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
+static const struct CMUnitTest tests[] = {
+    T("the arena is hardly larger than what lives at one time", arena_is_what_lives),
+    T("a steady step of ResNet-18 allocates nothing and meets no new page",
+      steady_steps_meet_no_new_page),
+};
+
+TEST_MAIN(tests)
