@@ -163,7 +163,7 @@ lens_status convert_clip(import *m, const onnx_node *n) {
 
 /* ---- Two inputs and more -------------------------------------------------------------------- */
 
-/* x fn c, or with `swapped` c fn x, for one constant number c: NaN if no function of x alone says so. */
+/* x fn c, or with `swapped` c fn x, for one constant number c. */
 static part with_number(part x, const char *fn, double c, bool swapped, const char *name) {
     if (!strcmp(fn, "add")) return part_unary(x, "affine", 1, c, name);
     if (!strcmp(fn, "sub"))
@@ -358,7 +358,7 @@ static lens_status fold_reduce(import *m, const onnx_node *n, const char *fn, bo
     const value *v = im_input(m, n, 0);
     LENS_TRY(im_numbers(m, n, v, list, &count));
     const char *step = !strcmp(fn, "prod") ? "mul" : !strcmp(fn, "sum") ? "add" : fn;
-    if (v->rank != 1 || !count || !binary_value("add", 0, 1) || isnan(binary_value(step, 1, 1)))
+    if (v->rank != 1 || !count || isnan(binary_value(step, 1, 1)))
         return REFUSE(m, n, LENS_UNSUPPORTED, "of constants only a list's sum, product, max, min");
     LENS_TRY(im_new_numbers(m, n, 0, FOLD_MAX, is_whole(v), &y));
     for (int i = 0; i < count; i++) {
