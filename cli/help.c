@@ -231,7 +231,8 @@ static void print_plain(const char *text) {
 }
 
 static void print_zsh(void) {
-    printf("#compdef lenslet\n_lenslet() {\n    local -a verbs=(\n");
+    printf("#compdef lenslet\n_lenslet_word_or_file() {\n    compadd \"$@\"\n    _files\n}\n"
+           "_lenslet() {\n    local -a verbs=(\n");
     for (const verb *v = verbs; v->name; v++) {
         printf("        '%s:", v->name);
         print_plain(v->what);
@@ -251,7 +252,10 @@ static void print_zsh(void) {
                 putchar(':');
                 print_plain(o->value);
                 putchar(':');
-                if (o->words) {
+                if (o->words && o->type == TEXT) {
+                    fputs(" _lenslet_word_or_file ", stdout);
+                    print_plain(o->words);
+                } else if (o->words) {
                     putchar('(');
                     print_plain(o->words);
                     putchar(')');
@@ -268,23 +272,47 @@ static void print_zsh(void) {
         }
         fputs(" \\\n        '*:file:_files' ;;\n", stdout);
     }
-    printf("    esac\n}\n_lenslet \"$@\"\n");
+    /* Autoloaded from a folder of $fpath, the file is the function; sourced, it defines one. */
+    printf("    esac\n}\n"
+           "if [[ $funcstack[1] == _lenslet ]]; then\n    _lenslet \"$@\"\n"
+           "else\n    compdef _lenslet lenslet\nfi\n");
+}
+
+/* Between single quotes fish knows these two escapes. */
+static void print_fish_text(const char *text) {
+    putchar('\'');
+    for (; *text; text++) {
+        if (strchr("\\'", *text)) putchar('\\');
+        putchar(*text);
+    }
+    fputs("'\n", stdout);
 }
 
 static void print_fish(void) {
+    printf("function __lenslet_verb\n"
+           "    set -l words (commandline -opc)\n"
+           "    test (count $words) -ge 2; and test $words[2] = $argv[1]\n"
+           "end\n"
+           "function __lenslet_words\n"
+           "    test (count (commandline -opc)) -eq $argv[1]\n"
+           "end\n"
+           "complete -c lenslet -n '__lenslet_words 1' -f\n");
     for (const verb *v = verbs; v->name; v++) {
-        printf("complete -c lenslet -n __fish_use_subcommand -a %s -d \"%s\"\n", v->name, v->what);
-        for (const topic *t = v->topics; t && t->name; t++)
-            printf("complete -c lenslet -n '__fish_seen_subcommand_from %s' -a %s -d \"%s\"\n",
-                   v->name, t->name, t->what);
+        printf("complete -c lenslet -n '__lenslet_words 1' -a %s -d ", v->name);
+        print_fish_text(v->what);
+        for (const topic *t = v->topics; t && t->name; t++) {
+            printf("complete -c lenslet -n '__lenslet_verb %s; and __lenslet_words 2' -f -a %s -d ",
+                   v->name, t->name);
+            print_fish_text(t->what);
+        }
         int group = 0, index = 0;
         for (const option *o; (o = next_option(v, &group, &index));) {
-            printf("complete -c lenslet -n '__fish_seen_subcommand_from %s' -l %s", v->name,
-                   o->name);
+            printf("complete -c lenslet -n '__lenslet_verb %s' -l %s", v->name, o->name);
             if (o->letter) printf(" -s %c", o->letter);
-            if (o->type != FLAG) printf(" -r");
+            if (o->type != FLAG) printf(o->type == TEXT ? " -r" : " -x"); /* -x: no files */
             if (o->words) printf(" -a '%s'", o->words);
-            printf(" -d \"%s\"\n", o->help);
+            fputs(" -d ", stdout);
+            print_fish_text(o->help);
         }
     }
 }

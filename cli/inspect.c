@@ -129,6 +129,26 @@ static int print_text(cli *c, const model *m) {
     return EXIT_DONE;
 }
 
+/* What train does unless told otherwise, and what --recipe paper adds. */
+static void print_recipe(const lens_zoo_entry *r) {
+    printf("\nrecipe: %s, rate %g, momentum %g, weight decay %g, batch %d, schedule %s, init %s\n",
+           r->optimizer, r->rate, r->momentum, r->weight_decay, r->batch,
+           r->schedule ? r->schedule : "constant", r->init);
+    if (!r->epochs) return;
+    printf("paper:  %d epochs", r->epochs);
+    if (r->resize) printf(", shorter side %d", r->resize);
+    printf("%s%s\n", r->augment ? ", " : "", r->augment ? r->augment : "");
+}
+
+static json_t *recipe_json(const lens_zoo_entry *r) {
+    if (!r) return json_null();
+    return json_pack("{s:s,s:f,s:f,s:f,s:i,s:s,s:s,s:{s:i,s:i,s:s}}", "optimizer", r->optimizer,
+                     "lr", r->rate, "momentum", r->momentum, "weight_decay", r->weight_decay,
+                     "batch", r->batch, "schedule", r->schedule ? r->schedule : "constant", "init",
+                     r->init, "paper", "epochs", r->epochs, "resize", r->resize, "augment",
+                     r->augment ? r->augment : "");
+}
+
 static int describe(cli *c, const model *m) {
     size_t run_bytes, train_bytes;
     extra more = extra_of(m->net);
@@ -142,20 +162,22 @@ static int describe(cli *c, const model *m) {
         printf("\nmemory: weights %s; one picture %s, %s in training\n",
                as_bytes(4.0 * (double)lens_net_parameters(m->net), weights), memory(run_bytes, run),
                memory(train_bytes, train));
+        if (m->recipe) print_recipe(m->recipe);
         return EXIT_DONE;
     }
     json_t *layers = json_array();
     for (int i = 0; i < lens_net_nodes(m->net); i++)
         json_array_append_new(layers, layer_json(lens_net_node(m->net, i)));
-    return emit(c, json_pack("{s:o,s:I,s:I,s:I,s:I,s:[iii],s:i,s:o,s:o,s:o}", "net",
-                             json_text(lens_net_name(m->net)), "parameters",
-                             (json_int_t)lens_net_parameters(m->net), "macs",
-                             (json_int_t)lens_net_macs(m->net), "train_parameters",
-                             (json_int_t)(lens_net_parameters(m->net) + more.parameters),
-                             "train_macs", (json_int_t)(lens_net_macs(m->net) + more.macs), "input",
-                             m->input.c, m->input.h, m->input.w, "classes", m->classes,
-                             "arena_bytes", memory_json(run_bytes), "train_arena_bytes",
-                             memory_json(train_bytes), "layers", layers));
+    return emit(c,
+                json_pack("{s:o,s:I,s:I,s:I,s:I,s:[iii],s:i,s:o,s:o,s:o,s:o}", "net",
+                          json_text(lens_net_name(m->net)), "parameters",
+                          (json_int_t)lens_net_parameters(m->net), "macs",
+                          (json_int_t)lens_net_macs(m->net), "train_parameters",
+                          (json_int_t)(lens_net_parameters(m->net) + more.parameters), "train_macs",
+                          (json_int_t)(lens_net_macs(m->net) + more.macs), "input", m->input.c,
+                          m->input.h, m->input.w, "classes", m->classes, "arena_bytes",
+                          memory_json(run_bytes), "train_arena_bytes", memory_json(train_bytes),
+                          "recipe", recipe_json(m->recipe), "layers", layers));
 }
 
 int open_argument(cli *c, model *m, const char *what) {

@@ -97,6 +97,35 @@ void read_words(model *m) {
     read_numbers(lens_net_meta(m->net, "std"), m->std, m->input.c);
 }
 
+/* A net of the zoo by the weights in a file, which are loaded unless only the net is wanted. */
+static int recognise(cli *c, model *m, const char *path, bool load) {
+    lens_zoo_fits fits;
+    lens_status status = lens_zoo_recognise(c->ctx, path, &fits);
+    if (status != LENS_OK) return fail_status(c, status, READING);
+    note(c, "note: %s: the weights of %s", path, fits.entry[0]->name);
+    for (int i = 1; i < fits.count; i++)
+        note(c, "note: they fit %s too: --net %s --weights %s", fits.entry[i]->name,
+             fits.entry[i]->name, path);
+    const lens_zoo_opts opts = { .classes = fits.classes };
+    int done = open_net(c, m, fits.entry[0]->name, &opts);
+    if (done == EXIT_DONE && load) done = load_weights(c, m, path, NULL);
+    if (done) close_model(m);
+    return done;
+}
+
+/* A model file, or weights alone. */
+static int load_model(cli *c, model *m, const char *path, bool load) {
+    bool have = true;
+    lens_status status = LENS_OK;
+    if (names_tensors(path)) status = lens_weights_have_net(c->ctx, path, &have);
+    if (status == LENS_OK && !have) return recognise(c, m, path, load);
+    if (status == LENS_OK) status = lens_net_load(c->ctx, &m->net, path);
+    if (status != LENS_OK) return fail_status(c, status, READING);
+    m->trained = true;
+    read_words(m);
+    return EXIT_DONE;
+}
+
 int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
     lens_status status;
     *m = (model){ .entry = lens_zoo_find(what) };
@@ -109,16 +138,13 @@ int open_net(cli *c, model *m, const char *what, const lens_zoo_opts *opts) {
             return EXIT_DONE;
         }
     }
-    if (names_tensors(what) || has_ending(what, ".onnx")) {
-        status = lens_net_load(c->ctx, &m->net, what);
-        m->trained = true;
-    } else {
-        char *text = NULL;
-        int failed = read_text(c, what, &text);
-        if (failed) return failed;
-        status = lens_net_parse(c->ctx, &m->net, text, what);
-        free(text);
-    }
+    if (names_tensors(what) || has_ending(what, ".onnx"))
+        return load_model(c, m, what, c->verb->run != run_inspect);
+    char *text = NULL;
+    int failed = read_text(c, what, &text);
+    if (failed) return failed;
+    status = lens_net_parse(c->ctx, &m->net, text, what);
+    free(text);
     if (status != LENS_OK) return fail_status(c, status, READING);
     read_words(m);
     return EXIT_DONE;
@@ -144,7 +170,9 @@ int load_weights(cli *c, model *m, const char *path, const char *init) {
     if (left_out) note(c, "note: %s: not everything was loaded: %s", path, left_out);
     lens_free(c->ctx, left_out);
     m->trained = true;
-    return EXIT_DONE;
+    status = lens_zoo_imagenet_words(m->net);
+    read_words(m);
+    return status == LENS_OK ? EXIT_DONE : fail_status(c, status, WORKING);
 }
 
 int open_model(cli *c, model *m) {
@@ -154,13 +182,7 @@ int open_model(cli *c, model *m) {
     if (file && (net || weights))
         return fail(c, EXIT_USAGE, "--model has its own net and weights: leave out --%s",
                     net ? "net" : "weights");
-    if (file) {
-        lens_status status = lens_net_load(c->ctx, &m->net, file);
-        if (status != LENS_OK) return fail_status(c, status, READING);
-        m->trained = true;
-        read_words(m);
-        return EXIT_DONE;
-    }
+    if (file) return load_model(c, m, file, true);
     if (!net || !weights)
         return fail(c, EXIT_USAGE, "which model? --model FILE, or --net NAME|FILE --weights FILE");
 
@@ -173,10 +195,7 @@ int open_model(cli *c, model *m) {
     int status = open_net(c, m, net, &opts);
     if (status) return status;
     status = load_weights(c, m, weights, NULL);
-    if (status)
-        close_model(m);
-    else
-        read_words(m);
+    if (status) close_model(m);
     return status;
 }
 

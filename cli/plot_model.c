@@ -33,7 +33,7 @@ static int find_layer(cli *c, const lens_net *net, bool last, lens_node **node) 
                 lens_net_name(net));
 }
 
-/* The first reader of a node whose kind contains `word`; NULL: none. */
+/* The first reader of a node whose kind contains one of the words; NULL: none. */
 static lens_node *reader(const lens_net *net, const lens_node *node, const char *const *kinds) {
     for (int i = 0; i < lens_net_nodes(net); i++) {
         lens_node *at = lens_net_node(net, i);
@@ -95,6 +95,32 @@ static void stage(cli *c, board *b, const char *name, const float *x, int h, int
         board_text(b, word(c, "%d\xc3\x97%d, sum %.6g"), h, w, sum_of(x, (size_t)h * (size_t)w));
 }
 
+/* The net behind four panels; at: its convolution, ReLU and pooling. */
+static lens_status run_stages(cli *c, const numbers *grey, const lens_kernel *k, lens_net **net,
+                              lens_session **session, lens_node *at[3]) {
+    lens_param w;
+    lens_tensor x = { grey->data, 4, { 1, 1, grey->h, grey->w } }, y;
+    *net = lens_net_new(c->ctx, "stages");
+    at[0] = lens_conv2d(lens_input(*net, "grey", 1, grey->h, grey->w), "convolution",
+                        (lens_conv2d_opts){ .out = 1, .kernel = { k->h, k->w }, .no_bias = true });
+    at[1] = lens_relu(at[0], NULL);
+    at[2] = lens_maxpool(at[1], "pooling", (lens_pool_opts){ .kernel = { 2 } });
+    lens_status status = lens_net_finish(*net, at[2]);
+    if (status == LENS_OK) status = lens_net_param(*net, 0, &w);
+    for (int i = 0; status == LENS_OK && i < k->h * k->w; i++) w.value.data[i] = (float)k->value[i];
+    if (status == LENS_OK)
+        status = lens_session_new(session, *net, c->ctx, &(lens_session_opts){ .watch = true });
+    return status == LENS_OK ? lens_run(*session, &x, &y) : status;
+}
+
+static lens_figure_tile *picture_tile(board *b, const char *name, const numbers *p) {
+    lens_figure_tile *t = board_map(b, NULL, name, p->data, p->h, p->w);
+    t->map = false;
+    t->side = 0;
+    t->picture = (lens_figure_picture){ p->data, p->c, p->h, p->w, 0, p->white };
+    return t;
+}
+
 /* Four panels: the picture, a kernel over its grey values, ReLU, the maxima of 2x2 windows. */
 static int four_stages(cli *c) {
     static const char *const names[] = { "convolution", "ReLU",
@@ -106,45 +132,26 @@ static int four_stages(cli *c) {
     lens_kernel k;
     lens_net *net = NULL;
     lens_session *session = NULL;
+    lens_node *at[3];
     int result = open_numbers(c, &picture, path, 0);
     if (!result) result = open_numbers(c, &grey, path, 1);
     if (!result) result = open_kernel(c, &k, kernel);
     if (!result) {
-        lens_param w;
-        lens_node *at[3];
-        lens_tensor x = { grey.data, 4, { 1, 1, grey.h, grey.w } }, y;
-        net = lens_net_new(c->ctx, "stages");
-        at[0] =
-            lens_conv2d(lens_input(net, "grey", 1, grey.h, grey.w), "convolution",
-                        (lens_conv2d_opts){ .out = 1, .kernel = { k.h, k.w }, .no_bias = true });
-        at[1] = lens_relu(at[0], NULL);
-        at[2] = lens_maxpool(at[1], NULL, (lens_pool_opts){ .kernel = { 2 } });
-        lens_status status = lens_net_finish(net, at[2]);
-        if (status == LENS_OK) status = lens_net_param(net, 0, &w);
-        for (int i = 0; status == LENS_OK && i < k.h * k.w; i++)
-            w.value.data[i] = (float)k.value[i];
-        if (status == LENS_OK)
-            status = lens_session_new(&session, net, c->ctx, &(lens_session_opts){ .watch = true });
-        if (status == LENS_OK) status = lens_run(session, &x, &y);
+        lens_status status = run_stages(c, &grey, &k, &net, &session, at);
         if (status != LENS_OK) result = fail_status(c, status, NAMING);
-        if (!result) {
-            lens_figure_tile *t =
-                board_map(&b, NULL, word(c, "picture"), grey.data, grey.h, grey.w);
-            t->map = false;
-            t->side = 0;
-            t->picture = (lens_figure_picture){ picture.data, picture.c, picture.h,
-                                                picture.w,    0,         picture.white };
-            t->note = board_text(&b, "%d\xc3\x97%d", picture.h, picture.w);
-        }
-        for (int i = 0; i < 3 && !result; i++) {
-            lens_node_info info = info_of(at[i]);
-            const float *value = value_of(c, session, at[i], &result);
-            if (value) stage(c, &b, word(c, names[i]), value, info.h, info.w);
-        }
     }
     if (!result)
-        result =
-            board_finish(c, &b, 2, board_text(&b, word(c, "%s on %s"), kernel, path), NULL, NULL);
+        picture_tile(&b, word(c, "picture"), &picture)->note =
+            board_text(&b, "%d\xc3\x97%d", picture.h, picture.w);
+    for (int i = 0; i < 3 && !result; i++) {
+        lens_node_info info = info_of(at[i]);
+        const float *value = value_of(c, session, at[i], &result);
+        if (value) stage(c, &b, word(c, names[i]), value, info.h, info.w);
+    }
+    if (!result) {
+        char *title = board_text(&b, word(c, "%s on %s"), kernel, path);
+        result = board_finish(c, &b, 2, title, NULL, NULL);
+    }
     board_free(&b);
     lens_session_free(session);
     lens_net_free(net);
@@ -197,56 +204,62 @@ static void map_row(board *b, record *r, const char *name, const float *x, int m
 }
 
 /* Five rows for the filters of one layer: kernel, smoothed, convolution, activation, pooling. */
-static int filter_stages(cli *c) {
+static int draw_filters(cli *c, const look *l, const lens_node *conv, const lens_param *p) {
     enum { FILTERS = 8 };
-    look l;
     board b = { 0 };
+    record *behind = record_new();
+    lens_node_info info = info_of(conv);
+    int filters = info.c < FILTERS ? info.c : FILTERS, channels = (int)p->value.dim[1],
+        kh = (int)p->value.dim[2], kw = (int)p->value.dim[3], cells = kh * kw, result = EXIT_DONE;
+    size_t smooth = (size_t)smooth_side(kh) * (size_t)smooth_side(kw);
+    float *kernel = board_own(&b, take((size_t)filters * (size_t)cells, sizeof *kernel)),
+          *drawn = board_own(&b, take((size_t)filters * smooth, sizeof *drawn));
+    for (int o = 0; o < filters; o++) {
+        mean_kernel(p->value.data + (size_t)o * (size_t)channels * (size_t)cells, channels, cells,
+                    kernel + o * cells);
+        smooth_kernel(kernel + o * cells, kh, kw, drawn + (size_t)o * smooth);
+    }
+    map_row(&b, behind, channels > 1 ? word(c, "mean kernel") : word(c, "kernel"), kernel, filters,
+            kh, kw);
+    map_row(&b, behind, word(c, "smoothed"), drawn, filters, smooth_side(kh), smooth_side(kw));
+    const lens_node *activation = reader(l->m.net, conv, activations),
+                    *pool = reader(l->m.net, activation ? activation : conv, poolings),
+                    *at[] = { conv, activation, pool };
+    static const char *const names[] = { "convolution", "activation", "pooling" };
+    for (int i = 0; i < 3 && !result; i++) {
+        if (!at[i]) continue;
+        lens_node_info size = info_of(at[i]);
+        const float *value = value_of(c, l->session, at[i], &result);
+        if (value) map_row(&b, behind, word(c, names[i]), value, filters, size.h, size.w);
+    }
+    if (result) {
+        record_free(behind);
+        board_free(&b);
+        return result;
+    }
+    char *title = board_text(&b, word(c, "%s, %s: stages of %s"), lens_net_name(l->m.net),
+                             info.name, l->name);
+    char *shown = board_text(&b, word(c, "the first %d of %d filters; one scale for each row"),
+                             filters, info.c);
+    return board_finish(c, &b, filters, title, shown, behind);
+}
+
+static int filter_stages(cli *c) {
+    look l;
     lens_node *conv;
     int result = open_look(c, &l);
     if (!result) result = find_layer(c, l.m.net, false, &conv);
-    if (!result && (!is_convolution(conv) || info_of(conv).rank != 4))
+    if (!result && strcmp(info_of(conv).kind, "conv2d") != 0)
         result = fail(c, EXIT_USAGE, "%s: layer %s has no filters", lens_net_name(l.m.net),
                       info_of(conv).name);
     if (!result) {
         lens_param p;
-        lens_node_info info = info_of(conv);
-        record *rows = record_new();
-        char *weight = board_text(&b, "%s.weight", info.name);
+        char *weight = say_text("%s.weight", info_of(conv).name);
         lens_status status = lens_net_param_named(l.m.net, weight, &p);
-        int filters = info.c < FILTERS ? info.c : FILTERS, channels = (int)p.value.dim[1],
-            kh = (int)p.value.dim[2], kw = (int)p.value.dim[3], cells = kh * kw;
-        size_t smooth = (size_t)smooth_side(kh) * (size_t)smooth_side(kw);
-        if (status != LENS_OK) result = fail_status(c, status, WORKING);
-        float *kernel = board_own(&b, take((size_t)filters * (size_t)cells, sizeof *kernel)),
-              *drawn = board_own(&b, take((size_t)filters * smooth, sizeof *drawn));
-        for (int o = 0; o < filters && !result; o++) {
-            mean_kernel(p.value.data + (size_t)o * (size_t)channels * (size_t)cells, channels,
-                        cells, kernel + o * cells);
-            smooth_kernel(kernel + o * cells, kh, kw, drawn + (size_t)o * smooth);
-        }
-        map_row(&b, rows, channels > 1 ? word(c, "mean kernel") : word(c, "kernel"), kernel,
-                filters, kh, kw);
-        map_row(&b, rows, word(c, "smoothed"), drawn, filters, smooth_side(kh), smooth_side(kw));
-        const lens_node *activation = reader(l.m.net, conv, activations),
-                        *pool = reader(l.m.net, activation ? activation : conv, poolings),
-                        *at[] = { conv, activation, pool };
-        const char *const names[] = { "convolution", "activation", "pooling" };
-        for (int i = 0; i < 3 && !result; i++) {
-            if (!at[i]) continue;
-            lens_node_info size = info_of(at[i]);
-            const float *value = value_of(c, l.session, at[i], &result);
-            if (value) map_row(&b, rows, word(c, names[i]), value, filters, size.h, size.w);
-        }
-        char *title = board_text(&b, word(c, "%s, %s: stages of %s"), lens_net_name(l.m.net),
-                                 info.name, l.name);
-        char *shown = board_text(&b, word(c, "the first %d of %d filters; one scale for each row"),
-                                 filters, info.c);
-        if (!result)
-            result = board_finish(c, &b, filters, title, shown, rows);
-        else
-            record_free(rows);
+        result =
+            status == LENS_OK ? draw_filters(c, &l, conv, &p) : fail_status(c, status, WORKING);
+        free(weight);
     }
-    board_free(&b);
     close_look(&l);
     return result;
 }
@@ -286,7 +299,9 @@ static void largest_unit(const float *x, const lens_node_info *info, int at[3]) 
     at[2] = (int)(best % plane) % info->w;
 }
 
-enum { MOST_MAPS = 11 }; /* 12 rows of 5 tiles and the total: what a board holds */
+enum {
+    MOST_MAPS = 11
+}; /* with the picture, the others and the total 14 rows of 4: a board holds 64 */
 
 /* The maps with the largest |subtotal|, in their order; returns how many. */
 static int choose_maps(const lens_ledger *l, int chosen[MOST_MAPS]) {
@@ -315,46 +330,45 @@ static lens_figure_tile *window_map(board *b, const char *sign, const char *name
     return t;
 }
 
+/* One map of the window: what it reads, its weights, their products and the subtotal. */
 static void ledger_row(cli *c, board *b, const lens_ledger *l, int m) {
-    int cells = l->kh * l->kw;
-    const float *x = l->x + (size_t)m * (size_t)cells;
+    int cells = l->kh * l->kw, first = m * cells;
     float *term = board_own(b, take((size_t)cells, sizeof *term));
-    for (int i = 0; i < cells; i++) term[i] = (float)l->term[m * cells + i];
-    lens_figure_tile *t =
-        window_map(b, NULL, board_text(b, word(c, "map %d"), l->first_map + m), x, l);
+    for (int i = 0; i < cells; i++) term[i] = (float)l->term[first + i];
+    bool features = l->maps * l->kh == 1 && l->kind == LENS_LEDGER_PRODUCTS;
+    const char *name =
+        features ? word(c, "features") : board_text(b, word(c, "map %d"), l->first_map + m);
+    lens_figure_tile *t = window_map(b, NULL, name, l->x + first, l);
     for (int i = 0; i < cells; i++)
-        if (!l->inside[m * cells + i]) board_mark(b, t, LENS_MARK_ZERO, i / l->kw, i % l->kw, 1, 1);
+        if (!l->inside[first + i]) board_mark(b, t, LENS_MARK_ZERO, i / l->kw, i % l->kw, 1, 1);
     if (l->kind == LENS_LEDGER_PRODUCTS) {
-        window_map(b, "\xc3\x97", word(c, "weights"), l->w + (size_t)m * (size_t)cells, l);
+        window_map(b, "\xc3\x97", word(c, "weights"), l->w + first, l);
         window_map(b, "=", word(c, "products"), term, l);
-    } else {
-        board_empty(b, 2);
-    }
-    if (l->kind != LENS_LEDGER_MAX)
         board_number(b, "\xe2\x86\x92", word(c, "subtotal"), l->subtotal[m]);
-    else
-        board_empty(b, 1);
+    } else if (l->kind == LENS_LEDGER_MAX) {
+        board_mark(b, t, LENS_MARK_FRAME, (int)l->best / l->kw, (int)l->best % l->kw, 1, 1);
+    }
 }
 
 /* The last row: subtotals, scale and bias, the sum, and what the activation makes of it. */
-static void total_row(cli *c, board *b, const lens_ledger *l, double shown, int left_out) {
+static void total_row(cli *c, board *b, const lens_ledger *l) {
     double all = 0;
     for (int m = 0; m < l->maps; m++) all += l->subtotal[m];
-    int first = b->tiles;
-    if (left_out) {
-        board_number(b, NULL, board_text(b, word(c, "other %d maps"), left_out), all - shown);
-        board_empty(b, 3);
-        first = b->tiles;
-    }
     if (l->kind == LENS_LEDGER_MAX) {
         board_number(b, NULL, word(c, "largest"), l->sum);
     } else {
         board_number(b, NULL, word(c, "all subtotals"), all);
-        if (l->kind == LENS_LEDGER_SUM) board_number(b, "\xc3\x97", word(c, "scale"), l->scale);
-        board_number(b, "+", word(c, "bias"), l->bias);
-        if (b->tiles - first < 3) board_number(b, "=", word(c, "sum"), l->sum);
+        if (l->scale != 1) board_number(b, "\xc3\x97", word(c, "scale"), l->scale);
+        if (l->kind == LENS_LEDGER_PRODUCTS || l->bias != 0)
+            board_number(b, "+", word(c, "bias"), l->bias);
+        board_number(b, "=", word(c, "sum"), l->sum);
     }
     if (l->activation) board_number(b, "\xe2\x86\x92", l->activation, (double)l->result);
+}
+
+/* Leaves the rest of a row empty. */
+static void end_row(board *b, int columns) {
+    board_empty(b, (columns - b->tiles % columns) % columns);
 }
 
 static void record_ledger(record *r, const lens_ledger *l) {
@@ -375,7 +389,9 @@ static int draw_unit(cli *c, const look *l, const lens_node *node, const int at[
                      const lens_ledger *ledger) {
     board b = { 0 };
     int chosen[MOST_MAPS], maps = choose_maps(ledger, chosen);
-    double shown = 0;
+    int columns = ledger->kind == LENS_LEDGER_SUM ? 5 : 4; /* of the longest row */
+    double rest = 0;
+    for (int m = 0; m < ledger->maps; m++) rest += ledger->subtotal[m];
     const lens_node_info *in = &l->m.input;
     if (in->rank == 4 && (in->c == 1 || in->c == 3)) {
         lens_region *field = board_own(&b, take((size_t)lens_net_nodes(l->m.net), sizeof *field));
@@ -390,14 +406,19 @@ static int draw_unit(cli *c, const look *l, const lens_node *node, const int at[
             t->note =
                 board_text(&b, word(c, "it sees rows %d\xe2\x80\x93%d,\ncolumns %d\xe2\x80\x93%d"),
                            seen.top, seen.bottom - 1, seen.left, seen.right - 1);
-            board_empty(&b, 3);
+            end_row(&b, columns);
         }
     }
     for (int i = 0; i < maps; i++) {
         ledger_row(c, &b, ledger, chosen[i]);
-        shown += ledger->subtotal[chosen[i]];
+        end_row(&b, columns);
+        rest -= ledger->subtotal[chosen[i]];
     }
-    total_row(c, &b, ledger, shown, ledger->maps - maps);
+    if (maps < ledger->maps) {
+        board_number(&b, NULL, board_text(&b, word(c, "other %d maps"), ledger->maps - maps), rest);
+        end_row(&b, columns);
+    }
+    total_row(c, &b, ledger);
     lens_node_info info = info_of(node);
     char *title = board_text(&b, word(c, "%s: unit %d,%d,%d of %s"), lens_net_name(l->m.net), at[0],
                              at[1], at[2], info.name);
@@ -406,7 +427,7 @@ static int draw_unit(cli *c, const look *l, const lens_node *node, const int at[
         l->name, ledger->sum, (double)ledger->value, ledger->difference);
     record *all = record_new();
     record_ledger(all, ledger);
-    return board_finish(c, &b, 4, title, subtitle, all);
+    return board_finish(c, &b, columns, title, subtitle, all);
 }
 
 int plot_unit(cli *c) {

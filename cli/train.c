@@ -74,15 +74,17 @@ static lens_loss_kind loss_of(const cli *c) {
     return LENS_CROSS_ENTROPY;
 }
 
-/* What the user says wins; else the net's recipe. Another optimiser than the recipe's takes neither
- * its rate nor its momentum, which were meant for the one it names. */
+/* What the user says wins; else the net's recipe, of which epochs and augmentations serve --recipe paper
+ * alone. Another optimiser than the recipe's takes neither its rate nor its momentum, which were meant for
+ * the one it names. */
 static lens_train_opts options_of(cli *c, const model *m) {
     static const lens_zoo_entry no_recipe;
     const lens_zoo_entry *recipe = m->recipe ? m->recipe : &no_recipe;
+    const lens_zoo_entry *paper = has(c, "recipe") ? recipe : &no_recipe;
     const char *optimizer = text_of(c, "optimizer", recipe->optimizer);
     bool own = !optimizer || !recipe->optimizer || !strcmp(optimizer, recipe->optimizer);
     return (lens_train_opts){
-        .epochs = (int)whole_of(c, "epochs", 0),
+        .epochs = (int)whole_of(c, "epochs", paper->epochs),
         .batch = (int)whole_of(c, "batch", recipe->batch),
         .optim = { .name = optimizer,
                    .rate = real_of(c, "lr", own ? recipe->rate : 0),
@@ -94,7 +96,7 @@ static lens_train_opts options_of(cli *c, const model *m) {
         .init = text_of(c, "init", recipe->init),
         .keep_weights = m->trained && (!has(c, "init") || has(c, "weights")),
         .seed = (uint64_t)whole_of(c, "seed", 0),
-        .augment = text_of(c, "augment", NULL),
+        .augment = text_of(c, "augment", paper->augment),
         .out = text_of(c, "out", NULL),
         .save_every = (int)whole_of(c, "save-every", 0),
         .resume = has(c, "resume"),
@@ -105,14 +107,14 @@ static lens_train_opts options_of(cli *c, const model *m) {
     };
 }
 
-/* The first `count` nodes that have weights. */
+/* The first `count` nodes that have weights, and dropout before them. */
 static int freeze(cli *c, lens_net *net, int count) {
     int layers = 0;
     for (int i = 0; i < lens_net_nodes(net); i++) {
         lens_node_info info;
         lens_node_info_get(lens_net_node(net, i), &info);
-        if (info.parameters == 0) continue;
-        if (++layers <= count) lens_node_freeze(lens_net_node(net, i), true);
+        if (layers < count) lens_node_freeze(lens_net_node(net, i), true);
+        layers += info.parameters > 0;
     }
     if (count < layers || count == 0) return EXIT_DONE;
     return fail(c, EXIT_USAGE,
@@ -150,6 +152,9 @@ static int prepare(cli *c, model *m) {
     const char *weights = text_of(c, "weights", NULL);
     if (has(c, "resume") && !has(c, "out"))
         return fail(c, EXIT_USAGE, "--resume goes on with the run in a folder: --out DIR");
+    if (has(c, "recipe") && !m->recipe)
+        return fail(c, EXIT_USAGE, "--recipe paper: net %s is none of the zoo",
+                    lens_net_name(m->net));
     if (weights && has(c, "resume"))
         return fail(c, EXIT_USAGE, "--resume has its own weights: leave out --weights");
     if (weights) {

@@ -6,6 +6,7 @@
 
 #include <lenslet/base.h>
 #include <lenslet/data.h>
+#include <lenslet/explain.h>
 #include <lenslet/figure.h>
 #include <lenslet/image.h>
 #include <lenslet/machine.h>

@@ -8,6 +8,8 @@
 #include "test.h"
 
 #include <lenslet/data.h>
+#include <lenslet/explain.h>
+#include <lenslet/figure.h>
 #include <lenslet/net.h>
 #include <lenslet/signal.h>
 #include <lenslet/train.h>
@@ -198,7 +200,7 @@ static lens_status load_data(lens_ctx *ctx, const char *folder) {
     float mean, std;
     if (status == LENS_OK) status = lens_data_mean_std(data, &mean, &std);
     if (status == LENS_OK) {
-        lens_loader_opts opts = { .shuffle = true, .workers = 2, .augment = "mirror,crop:1" };
+        lens_loader_opts opts = { .shuffle = true, .workers = 2, .augment = "mirror,crop:1,mixup" };
         status = lens_loader_new(ctx, &loader, data, LENS_TRAIN, 4, &opts);
     }
     if (status == LENS_OK) status = lens_loader_epoch(loader, 0, 0);
@@ -287,6 +289,39 @@ static lens_status pytorch_files(lens_ctx *ctx, const char *folder) {
     return status;
 }
 
+/* A ledger, and an animation of its numbers as page and picture. */
+static lens_status explanations(lens_ctx *ctx, const char *folder) {
+    static float pixels[3 * 14 * 14];
+    lens_tensor y, x = { .data = pixels, .rank = 4, .dim = { 1, 3, 14, 14 } };
+    char path[1024];
+    lens_net *net = NULL;
+    lens_session *session = NULL;
+    lens_ledger *ledger = NULL;
+    lens_figure *figure = NULL;
+    lens_status status = build(ctx, &net);
+    if (status == LENS_OK)
+        status = lens_session_new(&session, net, ctx, &(lens_session_opts){ .watch = true });
+    if (status == LENS_OK) status = lens_run(session, &x, &y);
+    if (status == LENS_OK)
+        status = lens_ledger_new(&ledger, session, lens_net_find(net, "conv2"), 0, 1, 2, 3);
+    if (status == LENS_OK) {
+        const lens_figure_tile tile = { .name = "x",
+                                        .picture = { ledger->x, 1, 3, 3, 0, 0 },
+                                        .map = true };
+        status = lens_figure_tiles(ctx, &figure, &tile, 1, 1, NULL);
+    }
+    for (int i = 0; i < 3 && status == LENS_OK; i++) {
+        static const char *const ends[] = { "png", "html", "svg" };
+        snprintf(path, sizeof path, "%s/frames.%s", folder, ends[i]);
+        status = lens_figure_write_frames((lens_figure *[]){ figure, figure }, 2, 100, path);
+    }
+    lens_figure_free(figure);
+    lens_ledger_free(ctx, ledger);
+    lens_session_free(session);
+    lens_net_free(net);
+    return status;
+}
+
 #define SCENARIO(name)                                                                             \
     static void test_##name(void **state) {                                                        \
         (void)state;                                                                               \
@@ -301,6 +336,7 @@ SCENARIO(train_loop)
 SCENARIO(zoo_nets)
 SCENARIO(signals)
 SCENARIO(pytorch_files)
+SCENARIO(explanations)
 
 static const struct CMUnitTest tests[] = {
     T("memory runs out: building a net", test_build_net),
@@ -312,6 +348,7 @@ static const struct CMUnitTest tests[] = {
     T("memory runs out: a net of the zoo", test_zoo_nets),
     T("memory runs out: signals", test_signals),
     T("memory runs out: PyTorch files", test_pytorch_files),
+    T("memory runs out: a ledger, animations", test_explanations),
 };
 
 TEST_MAIN(tests)

@@ -696,6 +696,50 @@ static void decoded_when_asked(void **state) {
     }
 }
 
+/* Where nine of ten pictures are broken, most partners of mixup are: such a sample stays unmixed, or without
+ * skip_bad is an error that names the partner. */
+static void broken_partners(void **state) {
+    (void)state;
+    enum { ROWS = 2000, SIDE = 256, BATCH = 40 };
+    static char list[ROWS * 32];
+    size_t at = 0;
+    int n = 0, unmixed = 0;
+    lens_loader *l;
+    lens_batch b;
+    make_folder("half");
+    picture("half/a.png", 4, 4, 40);
+    picture("half/b.png", 8, 4, 80);
+    save(in_dir("half/broken.png"), "\x89PNG\r\n\x1a\nnothing", 15);
+    for (int i = 0; i < ROWS; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s,%c,%s\n",
+                               i % 10   ? "broken.png"
+                               : i % 20 ? "b.png"
+                                        : "a.png",
+                               i % 20 ? 'b' : 'a', i < ROWS - 20 ? "train" : "test");
+    save(in_dir("half/list.csv"), list, at);
+    for (int skip = 0; skip < 2; skip++) {
+        lens_data *d =
+            open_ok(in_dir("half/list.csv"), &(lens_data_opts){ .height = SIDE, .skip_bad = skip });
+        assert_ok(ctx, lens_loader_new(ctx, &l, d, LENS_TRAIN, BATCH,
+                                       &(lens_loader_opts){ .augment = "mixup:1" }));
+        assert_ok(ctx, lens_loader_epoch(l, 0, 0));
+        if (!skip) assert_fails(ctx, LENS_BAD_FILE, "broken.png", lens_loader_next(l, &b));
+        for (int k = 0; skip && k < 10; k++) {
+            assert_ok(ctx, lens_loader_next(l, &b));
+            for (int i = 0; i < b.n; i++, n++) {
+                float own = (b.labels[i] ? 80 : 40) / 255.0f, other = b.mix->other[i] ? 80 : 40;
+                float s = b.mix->share[i], x = b.images.data[(size_t)i * 3 * SIDE * SIDE];
+                assert_near(x, s * own + (1 - s) * other / 255, 1e-6);
+                unmixed += s == 1;
+            }
+        }
+        lens_loader_free(l);
+        lens_data_free(d);
+    }
+    assert_int_equal(n, 10 * BATCH / 10);
+    assert_true(unmixed > n / 2 && unmixed < n);
+}
+
 /* The n-th allocation fails, for every n: opening a folder and loading from it. */
 static long countdown;
 static void *failing(void *user, void *ptr, size_t old_size, size_t new_size) {
@@ -785,6 +829,7 @@ int main(void) {
         T("loader: every sample once, normalised, resumed anywhere", loader_content),
         T("loader: mirror, crop and shift against their definition", augmentation),
         T("loader: large sets are decoded when asked; a broken picture", decoded_when_asked),
+        T("loader: a partner of mixup that cannot be read", broken_partners),
         T("loader: an epoch allocates nothing", steady_state),
         T("data: the n-th allocation fails", out_of_memory),
     };

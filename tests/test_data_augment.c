@@ -368,7 +368,7 @@ static void repeats(void **state) {
 static void margin(void **state) {
     (void)state;
     static float view[3 * 28 * 28], whole[3 * 32 * 32];
-    lens_data *d, *large;
+    lens_data *d, *large, *none;
     lens_loader *l;
     lens_batch b;
     assert_ok(ctx,
@@ -397,9 +397,9 @@ static void margin(void **state) {
                  lens_loader_new(ctx, &l, d, LENS_TEST, 10,
                                  &(lens_loader_opts){ .whole = true, .augment = "crop" }));
     assert_fails(ctx, LENS_BAD_ARG, "resized to 20 have no centre of 28x28",
-                 lens_data_open(ctx, &d, "shapes", &(lens_data_opts){ .resize = 20 }));
+                 lens_data_open(ctx, &none, "shapes", &(lens_data_opts){ .resize = 20 }));
     assert_fails(ctx, LENS_BAD_ARG, "resized to 5000",
-                 lens_data_open(ctx, &d, "shapes", &(lens_data_opts){ .resize = 5000 }));
+                 lens_data_open(ctx, &none, "shapes", &(lens_data_opts){ .resize = 5000 }));
     lens_data_free(large);
     lens_data_free(d);
 }

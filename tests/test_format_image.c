@@ -372,6 +372,8 @@ static void refused(void **state) {
         if (strncmp(CASE[i].bytes, "P5", 2) == 0) assert_int_equal(ctx_alloc_calls(ctx), calls);
         assert_int_equal(ctx_live_bytes(ctx), idle);
     }
+    assert_fails(ctx, LENS_BAD_FILE, "arith.jpg: JPEG with arithmetic coding; Huffman is read",
+                 lens_image_read(ctx, &p, TEST_SOURCE_DIR "/tests/fuzz/corpus/image/arith.jpg", 0));
     assert_fails(ctx, LENS_BAD_ARG, "channels",
                  img_decode(ctx, &p, "P1 1 1 1", 8, "bad", (img_opts){ 2, 0 }));
     assert_fails(ctx, LENS_IO, "nowhere", lens_image_read(ctx, &p, in_dir("nowhere"), 0));

@@ -297,7 +297,8 @@ static void compare_steps(lens_net *net, lens_ctx *ctx, uint64_t seed, bool watc
             same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
             if (net->node[i]->training) continue;
             assert_ok(ctx, lens_peek(quick, net->node[i], LENS_VALUE, &y));
-            same_bits(net->node[i]->op.name, seed, y.data, v.value[i], count_of(&v, i));
+            same_inference(net->node[i]->op.name, seed, folds(net, ctx, watch), y.data, v.value[i],
+                           count_of(&v, i));
         }
         for (int i = 0; watch && i < net->nodes; i++) {
             assert_ok(ctx, lens_peek(s, net->node[i], LENS_VALUE, &y));

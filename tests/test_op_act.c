@@ -228,6 +228,26 @@ static void dropout(void **state) {
     }
 }
 
+/* Training passes x and dy on, in place or not. */
+static void dropout_frozen(void **state) {
+    (void)state;
+    enum { N = 2, C = 3, H = 5, W = 7, COUNT = N * C * H * W };
+    float x[COUNT], dy[COUNT];
+    random_floats(x, COUNT, 1);
+    random_floats(dy, COUNT, 2);
+    for (int in_place = 0; in_place < 2; in_place++) {
+        probe p = probe_start(2, N, C, H, W);
+        lens_node *drop = lens_dropout(in_place ? lens_add(p.x, p.x, NULL) : p.x, "d", 0.5f);
+        lens_node_freeze(drop, true);
+        probe_finish(&p, drop);
+        const float *y = probe_run(&p, x), factor = in_place ? 2 : 1;
+        for (int i = 0; i < COUNT; i++) assert_near(y[i], factor * x[i], 0);
+        const float *dx = probe_back(&p, dy);
+        for (int i = 0; i < COUNT; i++) assert_near(dx[i], factor * dy[i], 0);
+        probe_end(&p);
+    }
+}
+
 static void run_dropout(int threads, uint64_t seed, uint32_t step, int before, float *y) {
     static float x[DRAWS];
     for (int i = 0; i < DRAWS; i++) x[i] = 1;
@@ -369,6 +389,7 @@ int main(void) {
         T("[J20] batch norm in inference", batchnorm_runs),
         T("[J20] batch norm of a large mean", batchnorm_large_mean),
         T("[J19] dropout keeps the mean; backward uses the same draw", dropout),
+        T("dropout, frozen, passes on", dropout_frozen),
         T("[J19] dropout depends on seed, step and layer, not on threads", dropout_keys),
         T("[I15] add", add),
         T("[I15] concat", concat),

@@ -298,6 +298,42 @@ static void five_rows(void **state) {
     lens_ctx_free(ctx);
 }
 
+/* From picture to classes in one figure: three maps, six maps, features, four outputs. */
+static void whole_pipeline(void **state) {
+    (void)state;
+    static const char text[] = "net strip\n"
+                               "input data 1x28x28\n"
+                               "conv2d conv1 out=3 kernel=5\n"
+                               "maxpool pool1 kernel=2\n"
+                               "conv2d conv2 out=6 kernel=5\n"
+                               "maxpool pool2 kernel=2\n"
+                               "flatten flat\n"
+                               "dense fc out=20\n"
+                               "dense classes out=4\n"
+                               "softmax p\n";
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net;
+    char path[TEMPDIR_PATH + 32];
+    lens_image image = { 28, 28, 1, malloc(28 * 28) };
+    for (int i = 0; i < 28 * 28; i++) image.pixels[i] = (uint8_t)(i % 256);
+    assert_ok(ctx, lens_net_parse(ctx, &net, text, "strip"));
+    assert_ok(ctx, lens_init(net, "he", 1));
+    snprintf(path, sizeof path, "%s/strip.safetensors", folder);
+    assert_ok(ctx, lens_net_save(net, path));
+    snprintf(path, sizeof path, "%s/grey.png", folder);
+    assert_ok(ctx, lens_image_write(ctx, &image, path));
+    plotted *p = plot("maps -m strip.safetensors --image grey.png --layer conv1 --layer pool1 "
+                      "--layer conv2 --layer pool2 --layer fc --layer p");
+    static const int size[] = { 3 * 24 * 24, 3 * 12 * 12, 6 * 8 * 8, 6 * 4 * 4, 20, 4 };
+    assert_int_equal(p->arrays, 6);
+    for (int i = 0; i < 6; i++) assert_int_equal(size_of(p, i), size[i]);
+    assert_near(total(p, 5), 1, 1e-6);
+    free(p);
+    free(image.pixels);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
 static void fields_of_layers(void **state) {
     (void)state;
     plotted *p = plot("rf lenet5");
@@ -350,6 +386,7 @@ int main(void) {
           formula_is_the_engines),
         T("[D3][D4][D5][G11][G15] channels, pooling, a moving dot", channels_and_pooling),
         T("[L6][L10][K5] rows of a layer, a unit, features of shifted pictures", five_rows),
+        T("[L4] from picture to classes: 3 maps, 6 maps, features, 4 outputs", whole_pipeline),
         T("[D18] fields of layers", fields_of_layers),
         T("numbers in all formats, the same bytes twice", formats),
     };

@@ -1171,6 +1171,43 @@ end:
     return status;
 }
 
+static void remember(void *user, lens_log_level level, const char *text) {
+    if (level == LENS_LOG_WARN) snprintf(user, 512, "%s", text);
+}
+
+static void another_level_is_warned_of(void **state) {
+    (void)state;
+    world w = open_world(1);
+    lens_train_opts o = { .epochs = 1, .batch = 8, .out = w.out };
+    lens_train_result result;
+    lens_net *net = plain_net(w.ctx, CLASSES, false);
+    char isa[16], expected[64], warning[512] = "";
+    snprintf(isa, sizeof isa, "%s", lens_ctx_isa(w.ctx));
+    assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
+    lens_net_free(net);
+    o.resume = true;
+    o.epochs = 2;
+    for (int scalar = 0; scalar < 2; scalar++) {
+        close_in(&w);
+        assert_int_equal(lens_ctx_new(&w.ctx,
+                                      &(lens_ctx_opts){ .threads = 1,
+                                                        .isa = scalar ? "scalar" : NULL,
+                                                        .log = remember,
+                                                        .log_user = warning },
+                                      NULL),
+                         LENS_OK);
+        assert_ok(w.ctx, lens_data_open(w.ctx, &w.data, w.folder, NULL));
+        net = plain_net(w.ctx, CLASSES, false);
+        assert_ok(w.ctx, lens_train(net, w.data, &o, &result));
+        lens_net_free(net);
+        o.epochs = 3;
+        bool same = !scalar || !strcmp(isa, "scalar");
+        snprintf(expected, sizeof expected, "begun with %s and goes on with scalar", isa);
+        assert_true(same ? !*warning : strstr(warning, expected) != NULL);
+    }
+    close_world(&w);
+}
+
 /* A head that reads the main output's scores, with weight w, is 1 + w times the loss: so plain gradient
  * descent takes the way of a rate 1 + w times as high. */
 static void heads_add_weighted_losses(void **state) {
@@ -1263,6 +1300,7 @@ static const struct CMUnitTest tests[] = {
     T("train: a damaged state is refused", damaged_state_is_refused),
     T("train: divergence names layer, step and pictures", divergence_is_explained),
     T("train: mistakes are named, nothing is touched", mistakes_are_named),
+    T("train: another instruction-set level is warned of", another_level_is_warned_of),
     T("[M6] heads add their weighted losses", heads_add_weighted_losses),
     T("train: any allocation may fail", any_allocation_may_fail),
 };

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include "format/safetensors.h"
+#include "support/tempdir.h"
 #include <lenslet/train.h>
 #include <lenslet/zoo.h>
 
@@ -322,6 +324,156 @@ static void parameter_names(void **state) {
     lens_ctx_free(ctx);
 }
 
+/* The weights of a net alone, as 16-bit zeros, without the parameters whose names begin with `without`. */
+static void write_weights(lens_ctx *ctx, const lens_net *net, const char *path,
+                          const char *without) {
+    size_t params = (size_t)lens_net_params(net), count = 0, largest = 0;
+    st_tensor *tensor = calloc(params, sizeof *tensor);
+    for (size_t i = 0; i < params; i++) {
+        lens_param p;
+        assert_ok(ctx, lens_net_param(net, (int)i, &p));
+        if (without && !strncmp(p.name, without, strlen(without))) continue;
+        st_tensor *t = &tensor[count++];
+        *t = (st_tensor){ .name = p.name, .dtype = ST_BF16, .rank = p.value.rank };
+        for (int d = 0; d < p.value.rank; d++) t->dim[d] = p.value.dim[d];
+        t->count = lens_tensor_count(&p.value);
+        if ((size_t)t->count > largest) largest = (size_t)t->count;
+    }
+    void *zeros = calloc(largest, 2);
+    for (size_t i = 0; i < count; i++) tensor[i].data = zeros;
+    assert_ok(ctx, st_write(ctx, path, tensor, count, NULL, 0));
+    free(zeros);
+    free(tensor);
+}
+
+static void recognised_by_weights(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int classes;
+        const char *other; /* that fits as well */
+    } rows[] = {
+        { "resnet20", 10, NULL },
+        { "resnet20", 7, NULL },
+        { "lenet5", 10, NULL },
+        { "densenet-40-12", 10, NULL },
+        { "googlenet", 1000, NULL },
+        { "squeezenet1_1", 1000, NULL },
+        { "resnet50", 12, "resnet50-v1" },
+    };
+    char folder[TEMPDIR_PATH], path[TEMPDIR_PATH + 32];
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net;
+    lens_zoo_fits fits;
+    bool have = true;
+    tempdir_make(folder);
+    snprintf(path, sizeof path, "%s/w.safetensors", folder);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_ok(ctx, lens_zoo_new(ctx, &net, rows[i].name,
+                                    &(lens_zoo_opts){ .classes = rows[i].classes }));
+        write_weights(ctx, net, path, NULL);
+        lens_net_free(net);
+        assert_ok(ctx, lens_zoo_recognise(ctx, path, &fits));
+        assert_string_equal(fits.entry[0]->name, rows[i].name);
+        assert_int_equal(fits.classes, rows[i].classes);
+        assert_int_equal(fits.count, rows[i].other ? 2 : 1);
+        if (rows[i].other) assert_string_equal(fits.entry[1]->name, rows[i].other);
+        assert_ok(ctx, lens_weights_have_net(ctx, path, &have));
+        assert_false(have);
+    }
+    assert_ok(ctx, lens_zoo_new(ctx, &net, "lenet5", NULL));
+    write_weights(ctx, net, path, "fc2.bias");
+    assert_fails(ctx, LENS_NOT_FOUND, "weights of none of the",
+                 lens_zoo_recognise(ctx, path, &fits));
+    assert_ok(ctx, lens_net_save(net, path));
+    assert_ok(ctx, lens_weights_have_net(ctx, path, &have));
+    assert_true(have);
+    lens_net_free(net);
+    remove(path);
+    assert_fails(ctx, LENS_IO, "w.safetensors", lens_zoo_recognise(ctx, path, &fits));
+    tempdir_remove(folder);
+    lens_ctx_free(ctx);
+}
+
+/* Files of torchvision's googlenet have the heads, files made for inference have not. */
+static void heads_may_be_missing(void **state) {
+    (void)state;
+    char folder[TEMPDIR_PATH], path[TEMPDIR_PATH + 32], *left_out;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net;
+    tempdir_make(folder);
+    snprintf(path, sizeof path, "%s/w.safetensors", folder);
+    assert_ok(ctx, lens_zoo_new(ctx, &net, "googlenet", NULL));
+    write_weights(ctx, net, path, NULL);
+    assert_ok(ctx, lens_net_load_weights_with(net, path, NULL, &left_out));
+    assert_null(left_out);
+    write_weights(ctx, net, path, "aux");
+    assert_ok(ctx, lens_net_load_weights_with(net, path, NULL, &left_out));
+    assert_non_null(strstr(left_out, "missing, but for training alone: aux1.conv.conv.weight"));
+    lens_free(ctx, left_out);
+    write_weights(ctx, net, path, "aux2");
+    assert_fails(ctx, LENS_BAD_FILE, "missing: aux2.conv.conv.weight",
+                 lens_net_load_weights(net, path));
+    lens_net_free(net);
+    tempdir_remove(folder);
+    lens_ctx_free(ctx);
+}
+
+/* Synsets 0, 1, 281 (the first cat), 999 of ILSVRC 2012. */
+static void imagenet_words(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    lens_net *net;
+    int lines = 1;
+    assert_ok(ctx, lens_zoo_new(ctx, &net, "squeezenet1_1", NULL));
+    assert_ok(ctx, lens_zoo_imagenet_words(net));
+    const char *labels = lens_net_meta(net, "classes"), *cat = NULL;
+    assert_int_equal(strncmp(labels, "tench\ngoldfish\n", 15), 0);
+    for (const char *at = labels; (at = strchr(at, '\n')); at++)
+        if (++lines == 282) cat = at + 1;
+    assert_int_equal(lines, 1000);
+    assert_int_equal(strncmp(cat, "tabby\n", 6), 0);
+    assert_string_equal(labels + strlen(labels) - 13, "toilet tissue");
+    assert_string_equal(lens_net_meta(net, "mean"), "0.485,0.456,0.406");
+    assert_string_equal(lens_net_meta(net, "std"), "0.229,0.224,0.225");
+    assert_string_equal(lens_net_meta(net, "resize"), "256");
+    assert_ok(ctx, lens_net_set_meta(net, "classes", "mine"));
+    assert_ok(ctx, lens_zoo_imagenet_words(net));
+    assert_string_equal(lens_net_meta(net, "classes"), "mine");
+    lens_net_free(net);
+
+    const lens_zoo_opts other[] = { { .classes = 999 }, { .channels = 1 } };
+    for (int i = 0; i < 2; i++) {
+        assert_ok(ctx, lens_zoo_new(ctx, &net, "squeezenet1_1", &other[i]));
+        assert_ok(ctx, lens_zoo_imagenet_words(net));
+        assert_null(lens_net_meta(net, "classes"));
+        lens_net_free(net);
+    }
+    lens_ctx_free(ctx);
+}
+
+/* Epochs and batches that the papers print. */
+static void papers_recipes(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int batch, epochs;
+        double rate, decay;
+    } rows[] = {
+        { "alexnet-2012", 128, 90, 0.01, 5e-4 },  { "zfnet", 128, 70, 0.01, 0 },
+        { "vgg16", 256, 74, 0.01, 5e-4 },         { "resnet50-v1", 256, 120, 0.1, 1e-4 },
+        { "resnet20", 128, 164, 0.1, 1e-4 },      { "densenet121", 256, 90, 0.1, 1e-4 },
+        { "densenet-40-12", 64, 300, 0.1, 1e-4 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const lens_zoo_entry *e = lens_zoo_find(rows[i].name);
+        assert_int_equal(e->batch, rows[i].batch);
+        assert_int_equal(e->epochs, rows[i].epochs);
+        assert_near(e->rate, rows[i].rate, 0);
+        assert_near(e->weight_decay, rows[i].decay, 0);
+    }
+}
+
 /* What an entry says can be used: `train` hands it to the optimiser, the schedule and the initialiser. */
 static void recipes(void **state) {
     (void)state;
@@ -393,7 +545,11 @@ int main(void) {
         T("[M1] typical net: conv, activation, pool, dense, softmax", typical_net),
         T("every net runs on other sizes", every_net_runs),
         T("parameters have PyTorch's names", parameter_names),
+        T("a net is recognised by its weights", recognised_by_weights),
+        T("[M6] weights load with and without auxiliary heads", heads_may_be_missing),
+        T("ImageNet's labels and normalisation", imagenet_words),
         T("every net's recipe can be used", recipes),
+        T("recipes as the papers print them", papers_recipes),
         T("names and mistakes", names_and_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ build) ;;
 demo) optional='dataset-fashion-mnist time' ;;
 ci)
     required="$required clang clang-format locales"
-    optional='dataset-fashion-mnist time libonnx-testdata python3-torch python3-torchvision'
+    optional='dataset-fashion-mnist time libonnx-testdata python3-torch python3-torchvision zsh fish'
     ;;
 emulators) # other CPUs, and a compiler and libraries for one of them
     required='qemu-user gcc-aarch64-linux-gnu libpng-dev:arm64 libjpeg-dev:arm64 zlib1g-dev:arm64 libjansson-dev:arm64

@@ -77,7 +77,7 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
                       (lens_dense_opts){ .out = o->classes });
 }
 
-#define DENSENET(NAME, WHAT, INPUT, SCHEDULE, BATCH, ...)                                          \
+#define DENSENET(NAME, WHAT, INPUT, SCHEDULE, BATCH, EPOCHS, PICTURES, ...)                        \
     {                                                                                              \
         .entry = { .name = NAME,                                                                   \
                    .what = WHAT,                                                                   \
@@ -90,17 +90,22 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
                    .rate = 0.1,                                                                    \
                    .momentum = 0.9,                                                                \
                    .weight_decay = 0.0001,                                                         \
-                   .batch = BATCH },                                                               \
+                   .batch = BATCH,                                                                 \
+                   .epochs = EPOCHS,                                                               \
+                   PICTURES },                                                                     \
         .build = build, .row = &(const densenet) {                                                 \
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
+/* Section 4.2: as in the reference code of ResNets; CIFAR moved by 4 pixels and mirrored (C10+). */
+#define RESIZED .augment = "resized-crop,mirror,jitter"
+#define MOVED   .augment = "crop:4,mirror"
 #define IMAGENET(NAME, WHAT, GROWTH, ...)                                                          \
-    DENSENET(NAME, WHAT, ZOO_IMAGENET, "steps:30,60:0.1", 256, .blocks = { __VA_ARGS__ },          \
-             .growth = GROWTH, .first = 2 * GROWTH, .bc = true)
+    DENSENET(NAME, WHAT, ZOO_IMAGENET, "steps:30,60:0.1", 256, 90, RESIZED,                        \
+             .blocks = { __VA_ARGS__ }, .growth = GROWTH, .first = 2 * GROWTH, .bc = true)
 #define CIFAR(NAME, WHAT, BC, GROWTH, FIRST, ...)                                                  \
-    DENSENET(NAME, WHAT, ZOO_CIFAR, "steps:150,225:0.1", 64, .blocks = { __VA_ARGS__ },            \
-             .growth = GROWTH, .first = FIRST, .bc = BC, .small = true)
+    DENSENET(NAME, WHAT, ZOO_CIFAR, "steps:150,225:0.1", 64, 300, MOVED,                           \
+             .blocks = { __VA_ARGS__ }, .growth = GROWTH, .first = FIRST, .bc = BC, .small = true)
 
 const zoo_net zoo_densenet[ZOO_DENSENETS] = {
     IMAGENET("densenet121", "DenseNet with 121 layers", 32, 6, 12, 24, 16),

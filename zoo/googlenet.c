@@ -113,7 +113,7 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
     return lens_dense(x, "fc", (lens_dense_opts){ .out = o->classes });
 }
 
-/* Rate, decay and batch are the Caffe replica's, as the paper has none. */
+/* Rate, decay, batch and epochs are the Caffe replica's, as the paper has none. */
 #define GOOGLENET(NAME, WHAT, ...)                                                                 \
     {                                                                                              \
         .entry = { .name = NAME,                                                                   \
@@ -127,7 +127,9 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
                    .rate = 0.01,                                                                   \
                    .momentum = 0.9,                                                                \
                    .weight_decay = 0.0002,                                                         \
-                   .batch = 32 },                                                                  \
+                   .batch = 32,                                                                    \
+                   .augment = "resized-crop,mirror,jitter",                                        \
+                   .epochs = 60 },                                                                 \
         .build = build, .row = &(const googlenet) {                                                \
             __VA_ARGS__                                                                            \
         }                                                                                          \

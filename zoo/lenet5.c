@@ -41,6 +41,7 @@ const zoo_net zoo_lenet5 = {
                .rate = 0.1,
                .momentum = 0.9,
                .weight_decay = 0.0005,
-               .batch = 64 },
+               .batch = 64,
+               .epochs = 20 },
     .build = build,
 };

@@ -35,6 +35,7 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
         (lens_rbf_opts){ .out = o->classes, .codes = o->classes == 10 ? "lenet5" : NULL });
 }
 
+/* Gradient descent with momentum stands in for the paper's stochastic diagonal Levenberg-Marquardt method. */
 const zoo_net zoo_lenet5_1998 = {
     .entry = { .name = "lenet5-1998",
                .what = "LeNet-5 as published: connection table, trainable sub-sampling, RBF output",
@@ -49,6 +50,7 @@ const zoo_net zoo_lenet5_1998 = {
                .init = "lecun",
                .rate = 0.0005,
                .momentum = 0.9,
-               .batch = 16 },
+               .batch = 16,
+               .epochs = 20 },
     .build = build,
 };

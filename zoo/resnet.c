@@ -90,7 +90,8 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
     return lens_dense(x, r->small ? "linear" : "fc", (lens_dense_opts){ .out = o->classes });
 }
 
-#define RESNET(NAME, WHAT, INPUT, SCHEDULE, BATCH, ...)                                            \
+/* Section 3.4; 600,000 steps of 256 are 120 epochs. The paper draws the shorter side from 256..480. */
+#define RESNET(NAME, WHAT, INPUT, SCHEDULE, BATCH, EPOCHS, PICTURES, ...)                          \
     {                                                                                              \
         .entry = { .name = NAME,                                                                   \
                    .what = WHAT,                                                                   \
@@ -103,21 +104,24 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
                    .rate = 0.1,                                                                    \
                    .momentum = 0.9,                                                                \
                    .weight_decay = 0.0001,                                                         \
-                   .batch = BATCH },                                                               \
+                   .batch = BATCH,                                                                 \
+                   .epochs = EPOCHS,                                                               \
+                   PICTURES },                                                                     \
         .build = build, .row = &(const resnet) {                                                   \
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
 #define BASIC(NAME, WHAT, OPTION, ...)                                                             \
-    RESNET(NAME, WHAT, ZOO_IMAGENET, "plateau:5,0.1", 256, .blocks = { __VA_ARGS__ },              \
-           .option = OPTION, .width = 64)
+    RESNET(NAME, WHAT, ZOO_IMAGENET, "plateau:5,0.1", 256, 120, ZOO_CROP,                          \
+           .blocks = { __VA_ARGS__ }, .option = OPTION, .width = 64)
 #define DEEP(NAME, WHAT, V1, ...)                                                                  \
-    RESNET(NAME, WHAT, ZOO_IMAGENET, "plateau:5,0.1", 256, .blocks = { __VA_ARGS__ },              \
-           .option = 'B', .width = 64, .bottleneck = true, .v1 = V1)
+    RESNET(NAME, WHAT, ZOO_IMAGENET, "plateau:5,0.1", 256, 120, ZOO_CROP,                          \
+           .blocks = { __VA_ARGS__ }, .option = 'B', .width = 64, .bottleneck = true, .v1 = V1)
+#define MOVED .augment = "crop:4,mirror"
 /* 32,000 and 48,000 of 64,000 steps of 128 pictures are 82 and 123 of 164 epochs of 50,000. */
 #define CIFAR(NAME, WHAT, SCHEDULE, OPTION, WIDTH, ...)                                            \
-    RESNET(NAME, WHAT, ZOO_CIFAR, SCHEDULE, 128, .blocks = { __VA_ARGS__ }, .option = OPTION,      \
-           .width = WIDTH, .small = true)
+    RESNET(NAME, WHAT, ZOO_CIFAR, SCHEDULE, 128, 164, MOVED, .blocks = { __VA_ARGS__ },            \
+           .option = OPTION, .width = WIDTH, .small = true)
 #define STEPS "steps:82,123:0.1"
 
 const zoo_net zoo_resnet[ZOO_RESNETS] = {

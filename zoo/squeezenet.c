@@ -41,6 +41,7 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
     return lens_flatten(lens_global_avgpool(x, "classifier.3"), "flatten");
 }
 
+/* The recipe that the authors published: 170,000 steps. */
 #define SQUEEZENET(NAME, WHAT, ...)                                                                \
     {                                                                                              \
         .entry = { .name = NAME,                                                                   \
@@ -55,7 +56,9 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
                    .rate = 0.04,                                                                   \
                    .momentum = 0.9,                                                                \
                    .weight_decay = 0.0002,                                                         \
-                   .batch = 512 },                                                                 \
+                   .batch = 512,                                                                   \
+                   .epochs = 68,                                                                   \
+                   ZOO_CROP },                                                                     \
         .build = build, .row = (const int[]) {                                                     \
             __VA_ARGS__, END                                                                       \
         }                                                                                          \

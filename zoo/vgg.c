@@ -76,7 +76,9 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
                    .rate = 0.01,                                                                   \
                    .momentum = 0.9,                                                                \
                    .weight_decay = 0.0005,                                                         \
-                   .batch = 256 },                                                                 \
+                   .batch = 256,                                                                   \
+                   .epochs = 74,                                                                   \
+                   ZOO_CROP },                                                                     \
         .build = build, .row = &(const vgg) {                                                      \
             LAYERS, BN                                                                             \
         }                                                                                          \

@@ -59,7 +59,9 @@ static lens_node *build(lens_net *net, const zoo_order *o) {
                    .init = "normal:0.01",                                                          \
                    .rate = 0.01,                                                                   \
                    .momentum = 0.9,                                                                \
-                   .batch = 128 },                                                                 \
+                   .batch = 128,                                                                   \
+                   .epochs = 70,                                                                   \
+                   ZOO_CROP },                                                                     \
         .build = build, .row = (const int[]) {                                                     \
             __VA_ARGS__                                                                            \
         }                                                                                          \

@@ -44,7 +44,10 @@ extern const zoo_net zoo_mlp[ZOO_MLPS], zoo_course[ZOO_COURSES], zoo_alexnet[ZOO
 
 /* The input of an entry. */
 #define ZOO_IMAGENET .channels = 3, .height = 224, .width = 224, .classes = 1000
-#define ZOO_CIFAR    .channels = 3, .height = 32, .width = 32, .classes = 10
+/* Pictures as in the training of most ImageNet nets: shorter side 256, a random part of it and its mirror
+ * image, the colours moved along their principal directions (Krizhevsky 2012, section 4.1). */
+#define ZOO_CROP  .augment = "crop,mirror,pca", .resize = 256
+#define ZOO_CIFAR .channels = 3, .height = 32, .width = 32, .classes = 10
 
 /* The LeNets read 32x32 pictures whose border is empty: a 28x28 digit gets the border as padding of
  * the first convolution, which gives the same numbers. */

@@ -24,8 +24,9 @@ typedef struct lens_image {
  * Palettes are looked up; 16-bit samples are rounded to the nearest 8-bit value; transparency is
  * blended over white; CMYK and YCCK become RGB, inverted where the Adobe marker says so; the EXIF
  * orientation of a JPEG is applied; gamma and colour profiles are not.
- * LENS_IO: cannot be read. LENS_BAD_FILE: no such format, damaged, truncated, or larger than
- * 2^27 pixels (refused before memory is asked for). LENS_BAD_ARG: channels. LENS_NOMEM. */
+ * LENS_IO: cannot be read. LENS_BAD_FILE: no such format, a JPEG with arithmetic coding, damaged,
+ * truncated, or larger than 2^27 pixels (that, and a file too short for its picture, is refused before
+ * memory is asked for). LENS_BAD_ARG: channels. LENS_NOMEM. */
 LENS_API lens_status lens_image_read(lens_ctx *, lens_image *out, const char *path, int channels);
 
 /* Writes .png, .pgm (grey only), .ppm (RGB only) or .pnm, chosen by the end of the name. The same

@@ -313,7 +313,7 @@ LENS_API void lens_net_touched(lens_net *);
 LENS_API int64_t lens_net_parameters(const lens_net *);
 LENS_API int64_t lens_net_macs(const lens_net *);
 /* A frozen node's parameters get no gradient and no update; a frozen batch norm keeps its running
- * statistics and uses them. */
+ * statistics and uses them, a frozen dropout passes x on. */
 LENS_API void lens_node_freeze(lens_node *, bool frozen);
 
 /* 128-bit hash of all parameters' names, shapes and bits, as 32 hexadecimal digits. */
@@ -368,6 +368,13 @@ typedef struct lens_weights_opts {
  * lens_init before. */
 LENS_API lens_status lens_net_load_weights_with(lens_net *, const char *path,
                                                 const lens_weights_opts *opts, char **left_out);
+
+/* Whether a file holds the weights of this net: every parameter with its shape and nothing else (as
+ * lens_net_load_weights), but perhaps for another number of classes. *classes: the file's; 0: it does
+ * not fit. LENS_BAD_FILE and others: the file cannot be read. */
+LENS_API lens_status lens_weights_fit(const lens_net *, const char *path, int *classes);
+/* Whether a file of tensors is a model file, which lens_net_load loads, or weights alone. */
+LENS_API lens_status lens_weights_have_net(lens_ctx *, const char *path, bool *have);
 
 /* Any file of tensors that can be loaded -> .safetensors, with the same names, types and (from
  * safetensors) words; strides become row-major. The prefix "module." of all names is taken off. */

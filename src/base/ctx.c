@@ -32,7 +32,8 @@ static void *resize_with_libc(void *user, void *ptr, size_t old_size, size_t new
         free(ptr);
         return NULL;
     }
-    return realloc(ptr, new_size);
+    /* The kernel's pages are 0 already: large blocks cost nothing until they are written to. */
+    return ptr ? realloc(ptr, new_size) : calloc(1, new_size);
 }
 
 bool mul_size(size_t a, size_t b, size_t *out) {
@@ -77,7 +78,7 @@ void *ctx_alloc(lens_ctx *ctx, size_t count, size_t size) {
 #endif
     *block_of(ptr) = (block){ .raw_bytes = raw_bytes, .bytes = bytes, .offset = offset };
     atomic_fetch_add_explicit(&ctx->live_bytes, bytes, memory_order_relaxed);
-    memset(ptr, 0, bytes);
+    if (!ctx->default_alloc) memset(ptr, 0, bytes);
     return ptr;
 }
 

@@ -108,8 +108,8 @@ void augment_resized_crop(augment_picture *p, int top, int left, int h, int w) {
     exchange(p, p->view_h, p->view_w);
 }
 
-/* A random area of low..high of the picture with sides in the ratio 1/ratio..ratio (w/h), and its place.
- * False: none of the tries fits. */
+/* A random share low..high of the picture's area, with w/h in narrow..wide: top, left, h, w in at[]. False:
+ * none of the tries fits into the picture. */
 static bool area(const augment_picture *p, rng *r, double low, double high, double narrow,
                  double wide, int at[4]) {
     for (int i = 0; i < TRIES; i++) {

@@ -87,7 +87,7 @@ static void convert(const lens_loader *l, const uint8_t *src, float *restrict ds
     }
 }
 
-/* The pixels of a sample, in memory or decoded into the worker's room; why_not is in its context. */
+/* The pixels of a sample, in memory or decoded into the worker's room; a message is in the worker's context. */
 static lens_status pixels_of(const lens_loader *l, worker *me, uint32_t index,
                              const uint8_t **pixels) {
     const data_split *split = &l->data->split[l->which];

@@ -119,6 +119,7 @@ static const struct {
     { "each input map collects from every filter; first sample of two",
       "每个输入通道汇集所有滤波器送回的梯度；两个样本中的第一个" },
     { "epoch", "轮" },
+    { "features", "特征" },
     { "field %d, step %d\nrows %d–%d, columns %d–%d", "感受野 %d，步距 %d\n行 %d–%d，列 %d–%d" },
     { "forward", "前进" },
     { "found", "找到" },

@@ -125,7 +125,7 @@ lens_status net_allocate(lens_net *net) {
         float *value = net->weights + param->offset;
         if (!op->trainable && param->node->op.kind->fixed)
             param->node->op.kind->fixed(&param->node->op, param->slot, value);
-        else
+        else if (op->start != 0) /* the rest is 0 already, in memory that is not touched yet */
             for (size_t k = 0; k < op->count; k++) value[k] = op->start;
     }
     net->version = 1;

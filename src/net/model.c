@@ -250,12 +250,13 @@ typedef struct match {
     lens_weights_opts opts;
     const st_tensor **tensor; /* [params]; NULL: keeps its value */
     bool *used;               /* [tensors of the file] */
+    int64_t classes;          /* of the file */
     report *r;
 } match;
 
 static lens_status match_new(match *m, const lens_net *net, const tensor_file *file,
                              const char *path, const lens_weights_opts *opts) {
-    *m = (match){ .net = net, .file = file, .path = path };
+    *m = (match){ .net = net, .file = file, .path = path, .classes = net->output->op.out.c };
     if (opts) m->opts = *opts;
     m->tensor = ctx_alloc(net->ctx, (size_t)net->params + 1, sizeof *m->tensor);
     m->used = ctx_alloc(net->ctx, tensors_count(file) + 1, sizeof *m->used);
@@ -282,7 +283,7 @@ static bool is_head(const match *m, const op_param *op, const st_tensor *t, int6
     return true;
 }
 
-/* Drops the head's tensors and says so. */
+/* Drops the head's tensors and says so. m->classes: those of the file. */
 static void replace_head(match *m) {
     int64_t classes = 0;
     char detail[100];
@@ -293,6 +294,7 @@ static void replace_head(match *m) {
         }
     report_end(m->r);
     if (!classes) return;
+    m->classes = classes;
     snprintf(detail, sizeof detail, " (%lld classes in the file, %d in the net)",
              (long long)classes, m->net->output->op.out.c);
     report_put(m->r, "%s", detail);
@@ -378,6 +380,27 @@ lens_status lens_net_load_weights_with(lens_net *net, const char *path,
 
 lens_status lens_net_load_weights(lens_net *net, const char *path) {
     return lens_net_load_weights_with(net, path, NULL, NULL);
+}
+
+lens_status lens_weights_fit(const lens_net *net, const char *path, int *classes) {
+    tensor_file *file;
+    match m;
+    *classes = 0;
+    LENS_TRY(tensors_open(net->ctx, &file, path));
+    lens_status status =
+        match_new(&m, net, file, path, &(lens_weights_opts){ .replace_head = true });
+    if (status == LENS_OK && match_all(&m) == LENS_OK) *classes = (int)m.classes;
+    match_free(&m);
+    tensors_close(file);
+    return status;
+}
+
+lens_status lens_weights_have_net(lens_ctx *ctx, const char *path, bool *have) {
+    tensor_file *file;
+    LENS_TRY(tensors_open(ctx, &file, path));
+    *have = tensors_meta(file, "net") != NULL;
+    tensors_close(file);
+    return LENS_OK;
 }
 
 lens_status lens_weights_convert(lens_ctx *ctx, const char *in, const char *out) {

@@ -1,4 +1,4 @@
-/* dropout.c - training: y = x/(1-rate) with probability 1-rate, else 0; otherwise y = x.
+/* dropout.c - training: y = x/(1-rate) with probability 1-rate, else 0; otherwise, and frozen, y = x.
  *
  * Invariant: whether an element stays depends on the seed, the step, the node's number and the
  * element's index in the batch alone. So backward draws the same words again and nothing is kept.
@@ -62,19 +62,28 @@ static void draw(const op_run *r, const float *from, float *to) {
 
 static void copy_range(const void *arg, size_t first, size_t last, int thread) {
     (void)thread;
-    const op_run *r = arg;
-    memcpy(r->y + first, r->x[0] + first, (last - first) * sizeof(float));
+    const pass *p = arg;
+    memcpy(p->to + first, p->from + first, (last - first) * sizeof(float));
+}
+
+static void copy(const op_run *r, const float *from, float *to) {
+    pass p = { r, from, to, (size_t)r->n * shape_count(r->node->out) };
+    if (from != to) op_each_float(r->pool, p.count, 2, copy_range, &p);
 }
 
 static void forward(const op_run *r) {
-    if (r->train)
+    if (r->train && !r->frozen)
         draw(r, r->x[0], r->y);
-    else if (r->y != r->x[0])
-        op_each_float(r->pool, (size_t)r->n * shape_count(r->node->out), 2, copy_range, r);
+    else
+        copy(r, r->x[0], r->y);
 }
 
 static void backward(const op_run *r) {
-    if (r->dx[0]) draw(r, r->dy, r->dx[0]);
+    if (!r->dx[0]) return;
+    if (r->frozen)
+        copy(r, r->dy, r->dx[0]);
+    else
+        draw(r, r->dy, r->dx[0]);
 }
 
 const op_kind op_dropout = {

@@ -91,7 +91,7 @@ typedef struct op_run {
     bool train;  /* dropout draws, batch norm uses the batch; backward will follow */
     bool repack; /* weights changed since this session last ran this pass (forward, backward) of the
                      node: rebuild what it keeps in `cache`, which begins as zeros */
-    bool frozen; /* no parameter gradients; batch norm behaves as in inference */
+    bool frozen; /* no parameter gradients; batch norm and dropout behave as in inference */
     /* Forward of OP_FUSES_ACT kinds: apply this to the result. */
     act_kind act;
     float slope;

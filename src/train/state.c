@@ -67,6 +67,9 @@ lens_status state_save(const char *path, const lens_net *net, const lens_optim *
     XXH3_128bits_reset(&s.hash);
     put_text(&s, state_magic);
     put_text(&s, recipe);
+    put_text(&s, "run.isa=");
+    put_text(&s, lens_ctx_isa(ctx));
+    put_text(&s, "\n");
     lens_status status = put_numbers(ctx, &s, state);
     if (status != LENS_OK) {
         file_abort(writer);
@@ -208,6 +211,17 @@ static lens_status read_arrays(lens_ctx *ctx, const char *path, FILE *in, lens_n
     return LENS_OK;
 }
 
+/* Levels round differently, so the bits of a run belong to its level. */
+static void warn_of_level(lens_ctx *ctx, const char *path, const char *text) {
+    char saved[16];
+    if (find_value(text, "run.isa", saved, sizeof saved) && strcmp(saved, lens_ctx_isa(ctx)))
+        ctx_log(
+            ctx, LENS_LOG_WARN,
+            "%s: the run was begun with %s and goes on with %s: the last bits will not be those of an "
+            "uninterrupted run",
+            path, saved, lens_ctx_isa(ctx));
+}
+
 lens_status state_load(const char *path, lens_net *net, lens_optim *optim, const char *recipe,
                        int epochs, run_state *out) {
     lens_ctx *ctx = net->ctx;
@@ -238,6 +252,7 @@ lens_status state_load(const char *path, lens_net *net, lens_optim *optim, const
     }
     status = read_arrays(ctx, path, in, net, optim);
     if (status != LENS_OK) goto end;
+    warn_of_level(ctx, path, text);
     if (epochs != 0) state.epochs = epochs;
     optim_set_time(optim, state.updates);
     lens_net_touched(net);

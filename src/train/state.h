@@ -3,8 +3,8 @@
  * Invariant: the file holds everything a run depends on, the weights included, and is replaced
  * atomically; so what is read back was true at one moment, whenever the process was killed.
  *
- * Layout: "lenslet state 1" and lines "key=value" (the recipe first, then the numbers of
- * run_state as "run.epoch=3"), an empty line; then float32 in host byte order, for every parameter in the order of
+ * Layout: "lenslet state 1" and lines "key=value" (the recipe first, then "run.isa" and the
+ * numbers of run_state as "run.epoch=3"), an empty line; then float32 in host byte order, for every parameter in the order of
  * lens_net_param: value, and the optimiser's m and v where it keeps them; then XXH3-128 of all that
  * (16 bytes, most significant first).
  *
@@ -52,7 +52,8 @@ lens_status state_save(const char *path, const lens_net *, const lens_optim *, c
 
 /* Checks everything before the net or the optimiser is written to. epochs 0 means the saved number.
  * LENS_NOT_FOUND: no such file; LENS_BAD_FILE: damaged; LENS_BAD_ARG: the recipe differs (the
- * first difference is named, both sides), or fewer epochs than the run had. */
+ * first difference is named, both sides), or fewer epochs than the run had. Another instruction-set level is a
+ * warning in the log. */
 lens_status state_load(const char *path, lens_net *, lens_optim *, const char *recipe, int epochs,
                        run_state *);
 

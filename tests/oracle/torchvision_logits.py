@@ -32,9 +32,9 @@ NETS = ("alexnet vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn goo
         "squeezenet1_1").split()
 
 
-def build(name):
-    """The net in evaluation mode, batch norms with numbers of their own."""
-    options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+def build(name, heads=False):
+    """The net in evaluation mode, with or without its auxiliary heads, batch norms with numbers of their own."""
+    options = {"aux_logits": heads, "init_weights": False} if name == "googlenet" else {}
     net = getattr(torchvision.models, name)(weights=None, **options).eval()
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

@@ -3,8 +3,9 @@
  * Parameter: the vocabulary of vec.h.
  *
  * The 2x2 windows at stride 2 without padding of LeNet and VGG have a vector form: even and odd
- * columns of two rows are the four cells of V_LANES windows. Forward at strides 1 and 2, the windows
- * that no side border cuts are taken V_LANES at a time, cell by cell. All else is plain C: a window
+ * columns of two rows are the four cells of V_LANES windows. At strides 1 and 2 a maximum is taken along
+ * rows, then across them, V_LANES windows at a time; a sum cell by cell, for the windows that no side
+ * border cuts. All else is plain C: a window
  * is cut to the plane first, so that padding and ceil mode need no case of their own. Every form
  * visits the cells of a window in row-major order and gives the same bits.
  *
@@ -132,34 +133,100 @@ static void max_pool_window(const pool_job *job, int oy, int ox, const float *x,
     if (switches) switches[at] = (uint8_t)which;
 }
 
+/* Largest window side of max_pool_columns, and the windows of a row it takes at a time. */
+enum { POOL_SIDE = 16, POOL_CHUNK = 4 * V_LANES };
+
+/* The number base + i where `column` is i < n. */
+V_INLINE vf pool_cell_number(int base, int n, vf column) {
+    vf number = v_set1_bits(base);
+    for (int i = 1; i < n; i++)
+        number = v_select(v_same_bits(column, v_set1_bits(i)), v_set1_bits(base + i), number);
+    return number;
+}
+
+/* Windows first..first+count-1 of all rows, count <= POOL_CHUNK, at stride 1 or 2. Each row of the plane is
+ * reduced once, along the windows' columns, then the rows of a window are: the first of equal cells in
+ * row-major order stays the first. Beyond the sides lies -infinity, which never takes part: a window starts
+ * with -infinity and the number of its first cell inside. `numbers`: switches are wanted. */
+V_INLINE void max_pool_columns(const pool_job *job, const int stride, const bool numbers, int first,
+                               int count, const float *x, float *y, uint8_t *switches) {
+    float cells[2 * POOL_CHUNK + POOL_SIDE + 3 * V_LANES], start[POOL_CHUNK];
+    float max[POOL_SIDE][POOL_CHUNK], column[POOL_SIDE][POOL_CHUNK];
+    const int left = first * stride - job->pl; /* of the plane: cells[0] */
+    const int from = left < 0 ? -left : 0, reach = (count - 1) * stride + job->kw;
+    const int to = reach < job->w - left ? reach : job->w - left;
+    const vf low = v_set1(-INFINITY);
+    for (int i = 0; i < reach + V_LANES; i += V_LANES) v_store(cells + i, low);
+    for (int o = 0; o < count; o += V_LANES) v_store(start + o, v_zero());
+    for (int o = 0; o * stride < from; o++) {
+        const int32_t inside = from - o * stride;
+        memcpy(start + o, &inside, sizeof inside);
+    }
+    for (int oy = 0, done = 0; oy < job->oh; oy++) {
+        const pool_window r = pool_window_at(job, oy, first);
+        for (int iy = done > r.y0 ? done : r.y0; iy < r.y1; iy++) {
+            const float *row = x + (ptrdiff_t)iy * job->w + left;
+            for (int i = from; i < to; i += V_LANES)
+                v_store(cells + i, v_load_some(row + i, v_first(to - i)));
+            v_store(cells + to, low);
+            for (int o = 0; o < count; o += V_LANES) {
+                const float *at = cells + o * stride;
+                vf best = low, which = v_load(start + o);
+                for (int v = 0; v < job->kw; v++) {
+                    const vf cell = stride == 1 ? v_load(at + v)
+                                                : v_even(v_load(at + v), v_load(at + v + V_LANES));
+                    const vm above = v_above(cell, best);
+                    best = v_select(above, cell, best);
+                    if (numbers) which = v_select(above, v_set1_bits(v), which);
+                }
+                v_store(max[iy % job->kh] + o, best);
+                if (numbers) v_store(column[iy % job->kh] + o, which);
+            }
+        }
+        done = r.y1;
+        for (int o = 0; o < count; o += V_LANES) {
+            const int some = count - o < V_LANES ? count - o : V_LANES;
+            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + first + o;
+            vf best = v_load(max[r.y0 % job->kh] + o), which = v_zero();
+            if (numbers)
+                which = pool_cell_number((r.y0 - r.top) * job->kw, job->kw,
+                                         v_load(column[r.y0 % job->kh] + o));
+            for (int iy = r.y0 + 1; iy < r.y1; iy++) {
+                const vf cell = v_load(max[iy % job->kh] + o);
+                const vm above = v_above(cell, best);
+                best = v_select(above, cell, best);
+                if (numbers)
+                    which = v_select(above,
+                                     pool_cell_number((iy - r.top) * job->kw, job->kw,
+                                                      v_load(column[iy % job->kh] + o)),
+                                     which);
+            }
+            pool_store(y + at, some, best);
+            if (numbers) v_store_bytes(switches + at, some, which);
+        }
+    }
+}
+
 static void max_pool(const pool_job *job, const float *x, float *y, uint8_t *switches) {
     if (pool_is_quad(job)) {
         max_pool_quads(job, x, y, switches);
         return;
     }
-    int first, last;
-    pool_interior(job, &first, &last);
-    for (int oy = 0; oy < job->oh; oy++) {
-        for (int ox = 0; ox < first; ox++) max_pool_window(job, oy, ox, x, y, switches);
-        for (int ox = first; ox < last; ox += V_LANES) {
-            const int count = last - ox < V_LANES ? last - ox : V_LANES;
-            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
-            const pool_window r = pool_window_at(job, oy, ox);
-            vf max = pool_cells(x + (ptrdiff_t)r.y0 * job->w + r.left, job->sw, count);
-            vf which = v_set1_bits((r.y0 - r.top) * job->kw);
-            for (int iy = r.y0; iy < r.y1; iy++) {
-                const float *row = x + (ptrdiff_t)iy * job->w + r.left;
-                for (int v = 0; v < job->kw; v++) {
-                    const vf cell = pool_cells(row + v, job->sw, count);
-                    const vm above = v_above(cell, max);
-                    max = v_select(above, cell, max);
-                    which = v_select(above, v_set1_bits((iy - r.top) * job->kw + v), which);
-                }
-            }
-            pool_store(y + at, count, max);
-            if (switches) v_store_bytes(switches + at, count, which);
-        }
-        for (int ox = last; ox < job->ow; ox++) max_pool_window(job, oy, ox, x, y, switches);
+    if (job->sw > 2 || job->kw > POOL_SIDE || job->kh > POOL_SIDE) {
+        for (int oy = 0; oy < job->oh; oy++)
+            for (int ox = 0; ox < job->ow; ox++) max_pool_window(job, oy, ox, x, y, switches);
+        return;
+    }
+    for (int ox = 0; ox < job->ow; ox += POOL_CHUNK) {
+        const int count = job->ow - ox < POOL_CHUNK ? job->ow - ox : POOL_CHUNK;
+        if (job->sw == 1 && !switches)
+            max_pool_columns(job, 1, false, ox, count, x, y, NULL);
+        else if (job->sw == 1)
+            max_pool_columns(job, 1, true, ox, count, x, y, switches);
+        else if (!switches)
+            max_pool_columns(job, 2, false, ox, count, x, y, NULL);
+        else
+            max_pool_columns(job, 2, true, ox, count, x, y, switches);
     }
 }
 
