@@ -256,8 +256,7 @@ static int filter_stages(cli *c) {
         lens_param p;
         char *weight = say_text("%s.weight", info_of(conv).name);
         lens_status status = lens_net_param_named(l.m.net, weight, &p);
-        result =
-            status == LENS_OK ? draw_stages(c, &l, conv, &p) : fail_status(c, status, WORKING);
+        result = status == LENS_OK ? draw_stages(c, &l, conv, &p) : fail_status(c, status, WORKING);
         free(weight);
     }
     close_look(&l);

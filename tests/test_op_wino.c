@@ -98,7 +98,40 @@ static void errors_against_double(void **state) {
     }
 }
 
+/* A picture's bits depend neither on the threads nor on the pictures next to it. */
+static void same_bits(void **state) {
+    (void)state;
+    for (int i = 3; i < 5; i++) {
+        int n = shapes[i].n, side = shapes[i].side;
+        lens_conv2d_opts conv = { .out = shapes[i].o, .kernel = { 3, 3 }, .pad = shapes[i].pad };
+        probe p[3];
+        for (int k = 0; k < 3; k++) { /* one thread; three; one picture */
+            p[k] = probe_start(k == 1 ? 3 : 1, k == 2 ? 1 : n, shapes[i].c, side, side);
+            probe_finish(&p[k], lens_conv2d(p[k].x, "c", conv));
+            probe_random(&p[k], 5);
+        }
+        size_t x_count = probe_x_count(&p[0]), y_count = probe_y_count(&p[0]);
+        float *x = test_calloc(x_count, sizeof *x), *dy = test_calloc(y_count, sizeof *dy);
+        random_floats(x, x_count, 7), random_floats(dy, y_count, 8);
+        const float *y[3], *dx[3], *dw[3];
+        for (int k = 0; k < 3; k++) {
+            y[k] = probe_run(&p[k], x), dx[k] = probe_back(&p[k], dy);
+            dw[k] = probe_grad(&p[k], "c.weight");
+        }
+        size_t weights = (size_t)lens_tensor_count(
+            &(lens_tensor){ .rank = 4, .dim = { shapes[i].o, shapes[i].c, 3, 3 } });
+        assert_memory_equal(y[0], y[1], y_count * sizeof *x);
+        assert_memory_equal(dx[0], dx[1], x_count * sizeof *x);
+        assert_memory_equal(dw[0], dw[1], weights * sizeof *x);
+        assert_memory_equal(y[0], y[2], probe_y_count(&p[2]) * sizeof *x);
+        assert_memory_equal(dx[0], dx[2], probe_x_count(&p[2]) * sizeof *x);
+        for (int k = 0; k < 3; k++) probe_end(&p[k]);
+        test_free(x), test_free(dy);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
+    T("Winograd: same bits for any threads, and alone or in a batch", same_bits),
     T("errors of Winograd and of direct convolution against double", errors_against_double),
 };
 

@@ -76,9 +76,10 @@ conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint) {
 }
 
 const char *conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass) {
-    bool backward = pass == OP_INPUT_GRAD;
-    if (pass == OP_WEIGHT_GRAD) adjoint = false;
-    return conv_pass_of(d, s, adjoint != backward).winograd ? "winograd" : "direct";
+    bool winograd = pass == OP_WEIGHT_GRAD
+                        ? wino_suits(s, false, ctx_strict(d->ctx))
+                        : conv_pass_of(d, s, adjoint == (pass == OP_FORWARD)).winograd;
+    return winograd ? "winograd" : "direct";
 }
 
 size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
