@@ -17,7 +17,7 @@ help:
 	@echo "make format        lay out the sources; make check-format only looks"
 	@echo "make check-layers  every include points the right way"
 	@echo "make bench-peers   lenslet beside PyTorch, interleaved (installs python3-torch)"
-	@echo "make check-torchvision  logits equal torchvision's for the same weights (installs python3-torchvision)"
+	@echo "make check-torchvision  logits and gradients equal torchvision's for the same weights (installs python3-torchvision)"
 	@echo "make install       to PREFIX (default /usr/local)"
 	@echo "PRESET=debug|asan|tsan|tiny|clang selects another build"
 
@@ -62,8 +62,9 @@ bench-peers:
 check-torchvision:
 	sh tools/setup.sh peers
 	cmake --preset release
-	cmake --build build/release -j $(JOBS) --target lenslet_program
+	cmake --build build/release -j $(JOBS) --target lenslet_program lenslet_shared
 	/usr/bin/python3 tests/oracle/torchvision_logits.py build/release/lenslet
+	/usr/bin/python3 tests/oracle/torchvision_gradients.py build/release/liblenslet.so
 
 PREFIX ?= /usr/local
 install: build
