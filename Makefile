@@ -18,7 +18,7 @@ help:
 	@echo "make check-layers  every include points the right way"
 	@echo "make bench-peers   lenslet beside other libraries, interleaved: some 12 minutes (installs python3-torch;"
 	@echo "                   PEERS_PYTHON=EXE: an interpreter with more of them, see docs/performance.md)"
-	@echo "make check-torchvision  logits equal torchvision's for the same weights (installs python3-torchvision)"
+	@echo "make check-torchvision  logits and gradients equal torchvision's for the same weights (installs python3-torchvision)"
 	@echo "make check-onnxruntime  exported nets give ONNX Runtime's output (PYTHON needs onnx and onnxruntime)"
 	@echo "make install       to PREFIX (default /usr/local)"
 	@echo "PRESET=debug|asan|tsan|tiny|clang selects another build"
@@ -65,8 +65,9 @@ bench-peers:
 check-torchvision:
 	sh tools/setup.sh peers
 	cmake --preset release
-	cmake --build build/release -j $(JOBS) --target lenslet_program
+	cmake --build build/release -j $(JOBS) --target lenslet_program lenslet_shared
 	/usr/bin/python3 tests/oracle/torchvision_logits.py build/release/lenslet
+	/usr/bin/python3 tests/oracle/torchvision_gradients.py build/release/liblenslet.so
 
 PYTHON ?= python3
 check-onnxruntime:

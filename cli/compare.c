@@ -119,8 +119,11 @@ static lens_status compare_chunk(job *j, int64_t sample) {
         lens_node *a = lens_net_node(j->a.m.net, i);
         lens_node_info info;
         lens_node_info_get(a, &info);
+        if (info.training) continue;
         lens_node *b = a == lens_net_output(j->a.m.net) ? lens_net_output(j->b.m.net)
                                                         : lens_net_find(j->b.m.net, info.name);
+        if (b) lens_node_info_get(b, &info);
+        if (info.training) b = NULL;
         lens_status status = lens_peek(j->a.session, a, LENS_VALUE, &va);
         if (status == LENS_OK && b) status = lens_peek(j->b.session, b, LENS_VALUE, &vb);
         if (status != LENS_OK) return status;

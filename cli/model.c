@@ -205,9 +205,13 @@ void close_model(model *m) {
     *m = (model){ 0 };
 }
 
-/* --resize; else as the model's pictures were; else, for --crops, in the proportion of 256 to 224. */
+/* --resize; else, with --recipe paper and --size, in the paper's proportion; else as the model's pictures were; else, for --crops, in the proportion of 256 to 224. */
 static int margin_of(const cli *c, const model *m) {
     if (allows(c, "resize")) return (int)whole_of(c, "resize", 0);
+    const lens_zoo_entry *paper = allows(c, "recipe") ? lens_zoo_find(text_of(c, "net", "")) : NULL;
+    int height, width;
+    if (paper && sscanf(text_of(c, "size", ""), "%dx%d", &height, &width) == 2)
+        return (int)((long long)(height < width ? height : width) * paper->resize / paper->height);
     if (!m) return 0;
     int shorter = m->input.h < m->input.w ? m->input.h : m->input.w;
     bool views = allows(c, "crops") && strcmp(text_of(c, "crops", "1"), "1");

@@ -241,7 +241,7 @@ int one_picture(cli *c, const model *m, float *chw, char **name) {
 
 /* Whether maps of this node are asked for: the layers named, features too, else every node with maps. */
 static bool wanted(const cli *c, const lens_node_info *info) {
-    if (info->rank == 3 || info->inputs == 0) return false;
+    if (info->rank == 3 || info->inputs == 0 || info->training) return false;
     if (c->page || !has(c, "layer")) return info->h > 1 || info->w > 1;
     for (int i = 0; nth_of(c, "layer", i); i++)
         if (!strcmp(nth_of(c, "layer", i), info->name)) return true;

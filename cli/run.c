@@ -49,15 +49,24 @@ static int read_input(cli *c, job *j) {
                 lens_tensor_shape(&j->x, shape), j->m.input.c, j->m.input.h, j->m.input.w);
 }
 
+static bool is_output(const lens_node *node, const lens_net *net) {
+    int k = 0;
+    while (k < lens_net_outputs(net) && lens_net_output_at(net, k) != node) k++;
+    return k < lens_net_outputs(net);
+}
+
+/* All outputs, or all nodes; those that serve training alone have no value here. */
 static void choose_results(job *j) {
     int nodes = lens_net_nodes(j->m.net);
     j->results = take((size_t)nodes, sizeof *j->results);
     for (int i = 0; i < nodes; i++) {
         lens_node *node = lens_net_node(j->m.net, i);
-        if (!j->all && node != lens_net_output(j->m.net)) continue;
+        lens_node_info info;
+        lens_node_info_get(node, &info);
+        if (info.training || (!j->all && !is_output(node, j->m.net))) continue;
         result *r = &j->results[j->count++];
         r->node = node;
-        lens_node_info_get(node, &r->info);
+        r->info = info;
         r->value.rank = r->info.rank;
         const int dims[] = { r->info.c, r->info.rank == 4 ? r->info.h : r->info.w, r->info.w };
         r->value.dim[0] = j->x.dim[0];
@@ -76,7 +85,7 @@ static lens_status run_chunks(job *j) {
         lens_status status = lens_run(j->session, &x, &y);
         for (int i = 0; i < j->count && status == LENS_OK; i++) {
             result *r = &j->results[i];
-            if (j->all) status = lens_peek(j->session, r->node, LENS_VALUE, &y);
+            status = lens_peek(j->session, r->node, LENS_VALUE, &y);
             if (status != LENS_OK) break;
             int64_t count = lens_tensor_count(&y);
             memcpy(r->value.data + at * (count / x.dim[0]), y.data, (size_t)count * sizeof(float));

@@ -482,6 +482,9 @@ static void recipes(void **state) {
     lens_node *x =
         lens_dense(lens_input(net, "input", 1, 2, 2), "fc", (lens_dense_opts){ .out = 2 });
     assert_ok(ctx, lens_net_finish(net, x));
+    lens_data *data;
+    assert_ok(ctx, lens_data_open(ctx, &data, "shapes",
+                                  &(lens_data_opts){ .height = 28, .width = 28, .resize = 32 }));
     for (int i = 0; i < lens_zoo_count(); i++) {
         const lens_zoo_entry *e = lens_zoo_at(i);
         const lens_optim_opts opts = { .name = e->optimizer,
@@ -496,8 +499,13 @@ static void recipes(void **state) {
                                         &factor));
         assert_true(factor > 0 && factor <= 1);
         assert_int_equal(e->classes > 1 && e->batch > 0 && e->rate > 0, 1);
+        lens_loader *loader = NULL;
+        assert_ok(ctx, lens_loader_new(ctx, &loader, data, LENS_TRAIN, 4,
+                                       &(lens_loader_opts){ .augment = e->augment }));
+        lens_loader_free(loader);
         lens_optim_free(optim);
     }
+    lens_data_free(data);
     lens_net_free(net);
     lens_ctx_free(ctx);
 }
