@@ -41,8 +41,9 @@ typedef struct cli {
     int operands;
     char *command; /* the whole line, as it could be typed again */
     bool json, quiet, verbose;
-    lens_lang lang; /* of figures; see choose_lang */
-    bool bar;       /* stderr is a terminal that can redraw a line */
+    lens_lang lang;        /* of figures; see choose_lang */
+    struct document *page; /* not NULL: a report, which takes figures instead of files */
+    bool bar;              /* stderr is a terminal that can redraw a line */
     lens_ctx *ctx;
 } cli;
 

@@ -13,11 +13,26 @@ const char *file_of(const cli *c) { return text_of(c, "out", NULL); }
 
 lens_figure_opts figure_opts(const cli *c, const char *title) {
     return (lens_figure_opts){ .title = text_of(c, "title", title),
-                               .caption = c->command,
+                               .caption = c->page ? NULL : c->command,
                                .lang = c->lang };
 }
 
+/* Into the page instead of a file: SVG without the line that declares XML. */
+static int put_on_page(cli *c, lens_status status, lens_figure *figure) {
+    char *svg = NULL;
+    size_t size;
+    if (status == LENS_OK) status = lens_figure_bytes(figure, LENS_FIGURE_SVG, &svg, &size);
+    if (status == LENS_OK) fputs(strstr(svg, "<svg"), c->page->stream);
+    lens_free(c->ctx, svg);
+    lens_figure_free(figure);
+    return status == LENS_OK ? EXIT_DONE : fail_status(c, status, WORKING);
+}
+
 int finish(cli *c, lens_status status, lens_figure *figure, record *behind) {
+    if (c->page) {
+        record_free(behind);
+        return put_on_page(c, status, figure);
+    }
     if (status == LENS_OK) status = lens_figure_write(figure, file_of(c));
     lens_figure_free(figure);
     int result = status == LENS_OK ? EXIT_DONE : fail_status(c, status, WORKING);
@@ -89,7 +104,7 @@ static const double *column(const log_table *t, const char *name) {
     return NULL;
 }
 
-static int draw_log(cli *c, const char *path, const log_table *t) {
+static int draw_table(cli *c, const char *path, const log_table *t) {
     static const char *const wanted[] = { "epoch", "train_loss", "val_loss", "train_accuracy",
                                           "val_accuracy" };
     const double *found[5];
@@ -114,16 +129,21 @@ static int draw_log(cli *c, const char *path, const log_table *t) {
     return finish(c, status, figure, all);
 }
 
+int draw_log(cli *c, const char *path) {
+    log_table t = { 0 };
+    int status = read_log(c, path, &t);
+    if (status == EXIT_DONE) status = draw_table(c, path, &t);
+    free_log(&t);
+    return status;
+}
+
 static int plot_curves(cli *c) {
     if (!c->operands)
         return fail(c, EXIT_USAGE, "which run? lenslet plot curves DIR -o %s", file_of(c));
     struct stat entry;
     bool folder = stat(c->operand[0], &entry) == 0 && S_ISDIR(entry.st_mode);
     char *path = say_text(folder ? "%s/log.csv" : "%s", c->operand[0]);
-    log_table t = { 0 };
-    int status = read_log(c, path, &t);
-    if (status == EXIT_DONE) status = draw_log(c, path, &t);
-    free_log(&t);
+    int status = draw_log(c, path);
     free(path);
     return status;
 }
@@ -159,29 +179,30 @@ static int find_weights(cli *c, const lens_net *net, const char *layer, lens_par
                 lens_net_name(net), layer);
 }
 
+int draw_filters(cli *c, const lens_net *net, const lens_param *p) {
+    char shape[96];
+    const int dim[] = { (int)p->value.dim[0], (int)p->value.dim[1], (int)p->value.dim[2],
+                        (int)p->value.dim[3] };
+    char *title =
+        say_text("%s: %s %s", lens_net_name(net), p->name, lens_tensor_shape(&p->value, shape));
+    lens_figure_opts opts = figure_opts(c, title);
+    lens_figure *figure = NULL;
+    opts.rgb = dim[1] == 3;
+    lens_status drawn =
+        lens_figure_filters(c->ctx, &figure, p->value.data, dim[0], dim[1], dim[2], dim[3], &opts);
+    record *weights = record_new();
+    record_floats(weights, p->name, p->value.data, 4, dim);
+    free(title);
+    return finish(c, drawn, figure, weights);
+}
+
 static int plot_filters(cli *c) {
     model m;
     lens_param p;
     int status = open_model(c, &m);
     if (status) return status;
     status = find_weights(c, m.net, text_of(c, "layer", NULL), &p);
-    if (status == EXIT_DONE) {
-        char shape[96];
-        char *title =
-            say_text("%s: %s %s", lens_net_name(m.net), p.name, lens_tensor_shape(&p.value, shape));
-        lens_figure_opts opts = figure_opts(c, title);
-        lens_figure *figure = NULL;
-        opts.rgb = p.value.dim[1] == 3;
-        lens_status drawn = lens_figure_filters(c->ctx, &figure, p.value.data, (int)p.value.dim[0],
-                                                (int)p.value.dim[1], (int)p.value.dim[2],
-                                                (int)p.value.dim[3], &opts);
-        record *weights = record_new();
-        const int dim[] = { (int)p.value.dim[0], (int)p.value.dim[1], (int)p.value.dim[2],
-                            (int)p.value.dim[3] };
-        record_floats(weights, p.name, p.value.data, 4, dim);
-        status = finish(c, drawn, figure, weights);
-        free(title);
-    }
+    if (status == EXIT_DONE) status = draw_filters(c, m.net, &p);
     close_model(&m);
     return status;
 }
@@ -240,8 +261,8 @@ static int check_layers(cli *c, const lens_net *net) {
     return EXIT_DONE;
 }
 
-static int draw_maps(cli *c, const model *m, const float *picture, const char *name,
-                     lens_session *session) {
+int draw_maps(cli *c, const model *m, const float *picture, const char *name,
+              lens_session *session) {
     int nodes = lens_net_nodes(m->net), count = 0;
     lens_figure_layer *layer = take((size_t)nodes, sizeof *layer);
     lens_status status = LENS_OK;
@@ -309,16 +330,7 @@ static int plot_maps(cli *c) {
 
 /* ---- confusion and errors: both run the model over a split ---- */
 
-typedef struct judged {
-    model m;
-    lens_data *data;
-    const lens_data_info *info;
-    lens_eval_result result;
-    int64_t *confusion; /* (K,K) */
-    float *logits;      /* (images,K) */
-} judged;
-
-static int judge(cli *c, judged *j) {
+int judge(cli *c, judged *j) {
     enum { BATCH = 256 };
     *j = (judged){ 0 };
     int status = open_model(c, &j->m);
@@ -336,31 +348,33 @@ static int judge(cli *c, judged *j) {
     return ran == LENS_OK ? EXIT_DONE : fail_status(c, ran, WORKING);
 }
 
-static void free_judged(judged *j) {
+void free_judged(judged *j) {
     free(j->logits);
     free(j->confusion);
     lens_data_free(j->data);
     close_model(&j->m);
 }
 
+int draw_confusion(cli *c, const judged *j) {
+    int k = j->m.classes;
+    char *title = say_text(word(c, "%s on %s"), lens_net_name(j->m.net), j->info->name);
+    const lens_figure_opts opts = figure_opts(c, title);
+    lens_figure *figure = NULL;
+    lens_status drawn =
+        lens_figure_confusion(c->ctx, &figure, j->confusion, k, j->info->class_name, &opts);
+    double *counts = take((size_t)k * (size_t)k, sizeof *counts);
+    for (int i = 0; i < k * k; i++) counts[i] = (double)j->confusion[i];
+    record *all = record_new();
+    record_doubles(all, "counts", counts, 2, (int[]){ k, k });
+    free(counts);
+    free(title);
+    return finish(c, drawn, figure, all);
+}
+
 static int plot_confusion(cli *c) {
     judged j;
     int status = judge(c, &j);
-    if (status == EXIT_DONE) {
-        char *title = say_text(word(c, "%s on %s"), lens_net_name(j.m.net), j.info->name);
-        const lens_figure_opts opts = figure_opts(c, title);
-        lens_figure *figure = NULL;
-        lens_status drawn = lens_figure_confusion(c->ctx, &figure, j.confusion, j.m.classes,
-                                                  j.info->class_name, &opts);
-        int k = j.m.classes;
-        double *counts = take((size_t)k * (size_t)k, sizeof *counts);
-        for (int i = 0; i < k * k; i++) counts[i] = (double)j.confusion[i];
-        record *all = record_new();
-        record_doubles(all, "counts", counts, 2, (int[]){ k, k });
-        free(counts);
-        status = finish(c, drawn, figure, all);
-        free(title);
-    }
+    if (status == EXIT_DONE) status = draw_confusion(c, &j);
     free_judged(&j);
     return status;
 }
@@ -398,7 +412,7 @@ static lens_status find_mistakes(const cli *c, const judged *j, mistake *out, si
     return status;
 }
 
-static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t count) {
+static int draw_mistakes(cli *c, const judged *j, const mistake *wrong, size_t count) {
     const lens_data_info *d = j->info;
     size_t floats = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
     lens_figure_sample *sample = take(count, sizeof *sample);
@@ -447,19 +461,21 @@ static int draw_errors(cli *c, const judged *j, const mistake *wrong, size_t cou
     return finish(c, status, figure, all);
 }
 
+int draw_errors(cli *c, const judged *j, size_t most) {
+    mistake *wrong = take((size_t)j->result.images, sizeof *wrong);
+    size_t count;
+    lens_status found = find_mistakes(c, j, wrong, &count);
+    int status = found == LENS_OK ? draw_mistakes(c, j, wrong, count < most ? count : most)
+                                  : fail_status(c, found, READING);
+    free(wrong);
+    return status;
+}
+
 static int plot_errors(cli *c) {
     enum { SHOWN = 40 }; /* a page */
     judged j;
     int status = judge(c, &j);
-    if (status == EXIT_DONE) {
-        mistake *wrong = take((size_t)j.result.images, sizeof *wrong);
-        size_t count;
-        lens_status found = find_mistakes(c, &j, wrong, &count);
-        if (count > SHOWN) count = SHOWN;
-        status =
-            found == LENS_OK ? draw_errors(c, &j, wrong, count) : fail_status(c, found, READING);
-        free(wrong);
-    }
+    if (status == EXIT_DONE) status = draw_errors(c, &j, SHOWN);
     free_judged(&j);
     return status;
 }
@@ -475,40 +491,42 @@ static char *kind_first(const lens_node_info *info) {
                     *rest ? rest + 1 : "");
 }
 
+int draw_arch(cli *c, const lens_net *net) {
+    int nodes = lens_net_nodes(net);
+    lens_figure_block *block = take((size_t)nodes, sizeof *block);
+    lens_node_info *info = take((size_t)nodes, sizeof *info);
+    char **kind = take((size_t)nodes, sizeof *kind);
+    for (int i = 0; i < nodes; i++) {
+        lens_node_info_get(lens_net_node(net, i), &info[i]);
+        kind[i] = kind_first(&info[i]);
+        block[i] = (lens_figure_block){ .name = info[i].name,
+                                        .kind = kind[i],
+                                        .c = info[i].c,
+                                        .h = info[i].h,
+                                        .w = info[i].w,
+                                        .params = info[i].parameters,
+                                        .macs = info[i].macs };
+    }
+    const lens_figure_opts opts = figure_opts(c, lens_net_name(net));
+    lens_figure *figure = NULL;
+    lens_status drawn = lens_figure_arch(c->ctx, &figure, block, nodes, &opts);
+    record *all = record_new();
+    for (int i = 0; i < nodes; i++)
+        record_doubles(all, info[i].name,
+                       (double[]){ info[i].c, info[i].h, info[i].w, (double)info[i].parameters,
+                                   (double)info[i].macs },
+                       1, (int[]){ 5 });
+    for (int i = 0; i < nodes; i++) free(kind[i]);
+    free(kind);
+    free(info);
+    free(block);
+    return finish(c, drawn, figure, all);
+}
+
 static int plot_arch(cli *c) {
     model m = { 0 };
     int status = c->operands ? open_argument(c, &m, c->operand[0]) : open_model(c, &m);
-    if (status == EXIT_DONE) {
-        int nodes = lens_net_nodes(m.net);
-        lens_figure_block *block = take((size_t)nodes, sizeof *block);
-        lens_node_info *info = take((size_t)nodes, sizeof *info);
-        char **kind = take((size_t)nodes, sizeof *kind);
-        for (int i = 0; i < nodes; i++) {
-            lens_node_info_get(lens_net_node(m.net, i), &info[i]);
-            kind[i] = kind_first(&info[i]);
-            block[i] = (lens_figure_block){ .name = info[i].name,
-                                            .kind = kind[i],
-                                            .c = info[i].c,
-                                            .h = info[i].h,
-                                            .w = info[i].w,
-                                            .params = info[i].parameters,
-                                            .macs = info[i].macs };
-        }
-        const lens_figure_opts opts = figure_opts(c, lens_net_name(m.net));
-        lens_figure *figure = NULL;
-        lens_status drawn = lens_figure_arch(c->ctx, &figure, block, nodes, &opts);
-        record *all = record_new();
-        for (int i = 0; i < nodes; i++)
-            record_doubles(all, info[i].name,
-                           (double[]){ info[i].c, info[i].h, info[i].w, (double)info[i].parameters,
-                                       (double)info[i].macs },
-                           1, (int[]){ 5 });
-        status = finish(c, drawn, figure, all);
-        for (int i = 0; i < nodes; i++) free(kind[i]);
-        free(kind);
-        free(info);
-        free(block);
-    }
+    if (status == EXIT_DONE) status = draw_arch(c, m.net);
     close_model(&m);
     return status;
 }

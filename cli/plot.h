@@ -36,13 +36,36 @@ int record_write(cli *, const record *);
 const char *file_of(const cli *);
 /* The options of every figure; `title` unless the user gave one. */
 lens_figure_opts figure_opts(const cli *, const char *title);
-/* What the maker said, then the figure's file and the numbers'. Frees both. */
+/* What the maker said, then the figure's file and the numbers'; on c->page, where there is one, the figure
+ * alone. Frees both. */
 int finish(cli *, lens_status, lens_figure *, record *behind);
 int unknown_layer(cli *, const lens_net *, const char *name);
 /* One picture as planes in [0,1], from --image, or --data and --index. *name: from take. */
 int one_picture(cli *, const model *, float *chw, char **name);
 /* A watched session that has run the picture as the model wants it. */
 int run_picture(cli *, const model *, const float *chw, lens_session **);
+
+/* ---- figures of a trained net (plot.c) ------------------------------------------------------- */
+
+/* A model and what it says to every picture of --split. */
+typedef struct judged {
+    model m;
+    lens_data *data;
+    const lens_data_info *info;
+    lens_eval_result result;
+    int64_t *confusion; /* (K,K) */
+    float *logits;      /* (images,K) */
+} judged;
+
+int judge(cli *, judged *); /* free_judged in any case */
+void free_judged(judged *);
+/* Each draws, and ends with finish. */
+int draw_log(cli *, const char *path); /* log.csv of a run */
+int draw_arch(cli *, const lens_net *);
+int draw_filters(cli *, const lens_net *, const lens_param *);
+int draw_maps(cli *, const model *, const float *picture, const char *name, lens_session *);
+int draw_confusion(cli *, const judged *);
+int draw_errors(cli *, const judged *, size_t most);
 
 /* ---- boards (board.c) ------------------------------------------------------------------------ */
 
