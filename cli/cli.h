@@ -113,6 +113,7 @@ typedef struct document {
 } document;
 document *document_new(void);
 int document_write(cli *, document *, const char *path);
+void document_free(document *); /* without writing */
 
 const char *with_commas(int64_t value, char buf[32]);         /* "61,706" */
 const char *as_bytes(double bytes, char buf[32]);             /* "1.4 MiB" */
@@ -159,6 +160,14 @@ int load_weights(cli *, model *, const char *path, const char *init);
 /* After the weights or words of the net have changed. */
 void read_words(model *);
 void close_model(model *);
+
+/* What one class got right: of its own pictures (recall), of those taken for it (precision); NaN
+ * where there are none. confusion (K,K) as from lens_eval. */
+typedef struct class_score {
+    int64_t images;
+    double recall, precision;
+} class_score;
+class_score class_score_of(const int64_t *confusion, int classes, int k);
 
 /* `source` NULL is a mistake of usage. --channels, --size, --resize, --interpolation and --skip-bad hold; else a model given
  * decides how pictures are read. */
@@ -209,6 +218,7 @@ int run_compare(cli *);
 int run_bench(cli *);
 int run_data(cli *);
 int run_plot(cli *);
+int run_report(cli *);
 int run_filter(cli *);
 int run_kernel(cli *);
 int run_help(cli *);

@@ -7,27 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one class got right: of its own pictures (recall), of those taken for it (precision); NaN
- * where there are none. */
-typedef struct score {
-    int64_t images;
-    double recall, precision;
-} score;
-
-static score score_of(const int64_t *confusion, int classes, int k) {
+class_score class_score_of(const int64_t *confusion, int classes, int k) {
     int64_t row = 0, column = 0, right = confusion[k * classes + k];
     for (int i = 0; i < classes; i++) {
         row += confusion[k * classes + i];
         column += confusion[i * classes + k];
     }
-    return (score){ row, row ? (double)right / (double)row : NAN,
-                    column ? (double)right / (double)column : NAN };
+    return (class_score){ row, row ? (double)right / (double)row : NAN,
+                          column ? (double)right / (double)column : NAN };
 }
 
 static json_t *classes_json(const lens_data_info *data, const int64_t *confusion) {
     json_t *all = json_array();
     for (int k = 0; k < data->classes; k++) {
-        score s = score_of(confusion, data->classes, k);
+        class_score s = class_score_of(confusion, data->classes, k);
         json_array_append_new(all, json_pack("{s:o,s:I,s:o,s:o}", "label",
                                              json_text(data->class_name[k]), "images",
                                              (json_int_t)s.images, "recall", json_number(s.recall),
@@ -45,7 +38,7 @@ static void print_classes(const lens_data_info *data, const int64_t *confusion) 
     table *t = table_new("lrrr", (const char *[]){ "class", "images", "recall", "precision" });
     for (int k = 0; k < data->classes; k++) {
         char images[32], recall[16], precision[16];
-        score s = score_of(confusion, data->classes, k);
+        class_score s = class_score_of(confusion, data->classes, k);
         table_row(t, (const char *[]){ data->class_name[k], with_commas(s.images, images),
                                        share(s.recall, recall), share(s.precision, precision) });
     }

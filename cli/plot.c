@@ -12,7 +12,7 @@
 const char *file_of(const cli *c) { return text_of(c, "out", NULL); }
 
 lens_figure_opts figure_opts(const cli *c, const char *title) {
-    return (lens_figure_opts){ .title = text_of(c, "title", title),
+    return (lens_figure_opts){ .title = c->page ? title : text_of(c, "title", title),
                                .caption = c->page ? NULL : c->command,
                                .lang = c->lang };
 }
@@ -242,7 +242,7 @@ int one_picture(cli *c, const model *m, float *chw, char **name) {
 /* Whether maps of this node are asked for: the layers named, features too, else every node with maps. */
 static bool wanted(const cli *c, const lens_node_info *info) {
     if (info->rank == 3 || info->inputs == 0) return false;
-    if (!has(c, "layer")) return info->h > 1 || info->w > 1;
+    if (c->page || !has(c, "layer")) return info->h > 1 || info->w > 1;
     for (int i = 0; nth_of(c, "layer", i); i++)
         if (!strcmp(nth_of(c, "layer", i), info->name)) return true;
     return false;
@@ -281,7 +281,7 @@ int draw_maps(cli *c, const model *m, const float *picture, const char *name,
     }
     char *title = say_text(word(c, "%s: maps of %s"), lens_net_name(m->net), name);
     lens_figure_opts opts = figure_opts(c, title);
-    if (has(c, "share")) opts.share = LENS_SHARE_FIGURE;
+    if (!c->page && has(c, "share")) opts.share = LENS_SHARE_FIGURE;
     const lens_figure_picture input = { picture, m->input.c, m->input.h, m->input.w, 0, 0 };
     bool drawable = m->input.c == 1 || m->input.c == 3;
     lens_figure *figure = NULL;

@@ -273,6 +273,12 @@ document *document_new(void) {
     return d;
 }
 
+void document_free(document *d) {
+    fclose(d->stream);
+    free(d->text);
+    free(d);
+}
+
 int document_write(cli *c, document *d, const char *path) {
     if (fclose(d->stream) != 0) out_of_memory(d->size, 1);
     lens_status status = lens_file_write(c->ctx, path, d->text, d->size);

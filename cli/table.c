@@ -619,6 +619,16 @@ static const option kernel_options[] = {
     { 0 },
 };
 
+static const option report_options[] = {
+    { .name = "log",
+      .type = TEXT,
+      .value = "FILE",
+      .fallback = "log.csv beside the model, if it is there",
+      .help = "the log of the training run" },
+    { .name = "out", .letter = 'o', .type = TEXT, .value = "FILE", .help = "the page (.html)" },
+    { 0 },
+};
+
 static const topic kernel_topics[] = {
     { "list", "", "the kernels that have a name" },
     { "show", "KERNEL", "its numbers, gain, response to frequencies; a figure with -o" },
@@ -792,6 +802,17 @@ const verb verbs[] = {
       .most = -1,
       .groups = { plot_options, model_options, data_options, split_options },
       .run = run_plot },
+    { .name = "report",
+      .arguments = "--model FILE --data SRC -o FILE.html [options]",
+      .what = "everything about a trained net on one page",
+      .more = "Architecture, cost, curves, filters, feature maps, confusion, precision and recall, "
+              "worst mistakes, calibration and speed. The page is one file without scripts: it "
+              "opens from a disk, prints, and loads nothing.",
+      .examples =
+          "lenslet report -m runs/fashion/model.safetensors -d fashion-mnist -o report.html\n"
+          "lenslet report -m model.safetensors -d my-pictures/ --lang zh -o report.html",
+      .groups = { report_options, model_options, data_options, split_options },
+      .run = run_report },
     { .name = "filter",
       .arguments = "IMAGE --kernel KERNEL -o FILE [options]",
       .what = "apply kernels to a picture",
