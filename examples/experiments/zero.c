@@ -61,7 +61,7 @@ int main(int argc, char **argv) {
         lab_steps(&l, w->net, data,
                   (lab_steps_opts){ .epochs = l.quick ? 3 : 4,
                                     .batch = 16,
-                                    .rate = 0.1,
+                                    .rate = 0.02,
                                     .momentum = 0.9,
                                     .after = look_at,
                                     .user = w });
