@@ -2,8 +2,9 @@
  *
  * The second net starts from the first one's kernels turned by 180 degrees. If turning is irrelevant
  * to learning, the losses of every step agree and the kernels stay each other's mirror image. Sums are
- * formed in another order, so they agree to rounding, which grows as any two runs drift apart: the
- * table says how far after SHORT steps and at the end.
+ * formed in another order, so they agree to rounding, which grows from step to step: the table says how far
+ * after SHORT steps and at the end. Everything in the net is smooth, for a maximum among equals would
+ * let rounding choose.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "lab.h"
@@ -49,8 +50,8 @@ static void copy_turned(lens_param *to, const lens_param *from) {
 
 int main(int argc, char **argv) {
     static const char text[] = "input data 1x28x28\n"
-                               "conv2d conv1 out=8 kernel=5 flip=%s\ntanh\nmaxpool kernel=2\n"
-                               "conv2d conv2 out=16 kernel=5 flip=%s\ntanh\nmaxpool kernel=2\n"
+                               "conv2d conv1 out=8 kernel=5 flip=%s\ntanh\navgpool kernel=2\n"
+                               "conv2d conv2 out=16 kernel=5 flip=%s\ntanh\navgpool kernel=2\n"
                                "dense fc out=10\n";
     static const char *const kernels[] = { "conv1.weight", "conv2.weight" };
     static trace traces[2];
