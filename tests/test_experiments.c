@@ -379,6 +379,23 @@ static void shapes_and_colours(void **state) {
     assert_true(best > number_of(&t, "shapes:both", "mlp-128-64 in grey", "best_accuracy"));
 }
 
+static void ablation(void **state) {
+    (void)state;
+    table t = run("ablation", "ablation");
+    /* conv1 + conv2 + fc1 + batch norm + fc2, maps of 28, 14, 12 or 10, 6 or 5 cells a side. */
+    const double head = 2 * 32 + 32 * 5 + 5;
+    assert_near(number_of(&t, "as it is", NULL, "parameters"),
+                80 + 16 * (8 * 9 + 1) + (16 * 36 + 1) * 32 + head, 0);
+    assert_near(number_of(&t, "5x5 kernels", NULL, "parameters"),
+                8 * 26 + 16 * (8 * 25 + 1) + (16 * 25 + 1) * 32 + head, 0);
+    assert_near(number_of(&t, "1x1 kernels first", NULL, "parameters"),
+                4 * 2 + 16 * (4 * 9 + 1) + (16 * 36 + 1) * 32 + head, 0);
+    assert_near(number_of(&t, "no second convolution", NULL, "parameters"),
+                80 + (8 * 196 + 1) * 32 + head, 0);
+    for (int r = 1; r < t.rows; r++) assert_true(number(&t, r, "test_accuracy") > 0.5);
+    free(t.text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         T("[C4] turned kernels learn the same", flipping_is_irrelevant),
@@ -387,7 +404,7 @@ int main(void) {
         T("[G5] activations compared", relu_learns_faster),
         T("[J7] one picture learned by heart", one_picture_by_heart),
         T("[J6] five steps of training", five_steps),
-        T("[G21][G14][O8] maximum, average, sum, none", pooling_compared),
+        T("[G21][G14] maximum, average, sum, none", pooling_compared),
         T("[F6] few parameters", few_parameters),
         T("[H6] softmax and SVM heads", heads_compared),
         T("[K1][Q18] translation", translation),
@@ -399,6 +416,7 @@ int main(void) {
         T("[O1] colours", colours),
         T("[O2] shapes", shapes),
         T("[O3] shapes and colours", shapes_and_colours),
+        T("[O8] one change at a time", ablation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1169,7 +1169,7 @@ int main(void) {
         T("a frozen net still gives the gradient of its input", all_frozen),
         T("muted maps are silent, forward and backward", muted_maps_are_silent),
         T("one net, two threads, two contexts", one_net_in_two_threads),
-        T("[M10] MLP 784-128-64-10", mlp),
+        T("[M10][Q22] MLP 784-128-64-10", mlp),
         T("[D26] training changes tensors only, never the net's text", training_keeps_the_topology),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1030,7 +1030,7 @@ static void table(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T("[D1][V1] 5x5 picture, 3x3 kernel", karn),
+        T("[D1][Q7][V1] 5x5 picture, 3x3 kernel", karn),
         T("[D12][V1] valid, same and full", karn_modes),
         T("[D10][V1][V3] stride 2, and 3x2", stride),
         T("[D2] 4x4 to 2x2", single),
@@ -1044,13 +1044,13 @@ int main(void) {
           four_dimensions),
         T("[I5][V4] input gradient: sum over kernels", sum_over_kernels),
         T("[I6][V4] input gradient: map by map", map_by_map),
-        T("[I2][I7][I8][V5] small backward case", back_small),
+        T("[I2][I7][I8][Q11][Q14][V5] small backward case", back_small),
         T("[I4][I7][V5] backward with stride, and with a remainder", back_stride),
         T("[I7][V5] weight gradient is a correlation with the expanded delta",
           weight_gradient_is_correlation),
         T("[I2][I3] input gradient is a full convolution of delta", input_gradient_is_full),
         T("[D28][V5] transposed and dilated examples", transposed),
-        T("[D28] transposed and dilated sizes", transposed_sizes),
+        T("[D28][Q16] transposed and dilated sizes", transposed_sizes),
         T("[I19] backward is the transposed convolution", transposed_is_backward),
         T("[D13][D14][V2] the size formula", sizes),
         T("[D11][D12][D16][V3] shapes on 8x8", eight_by_eight),

@@ -253,7 +253,7 @@ int main(void) {
         T("[F3] tied weights: a convolution", invariant),
         T("[F4] local: 9 and 25 weights and a bias", local),
         T("[F5] channels", channels),
-        T("[H1] a kernel as large as the picture is dense", covers_picture),
+        T("[H1][Q10] a kernel as large as the picture is dense", covers_picture),
         T("[H2] every input to every output", counts),
         T("[H1] flatten keeps channel, row, column", flatten_order),
         T("[F9][V3] edges of the black and white picture", edge),

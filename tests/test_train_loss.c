@@ -314,11 +314,11 @@ static void nothing_is_allocated(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
-    T("[H10][H9][V16] squared errors of the boat", squared_errors_of_the_boat),
+    T("[H10][H9][Q5][V16] squared errors of the boat", squared_errors_of_the_boat),
     T("[H7][H8] the third class is index 2: target (0,0,1,0)", one_hot_target),
     T("[H9][V16] ten ones against the third class", ten_ones),
     T("[H11][V16] cross entropy of the boat, gradient p - y", cross_entropy_of_the_boat),
-    T("[H6][V16] multiclass hinge: 2.9, 8.41, 1.58", hinge_of_cs231n),
+    T("[H6][Q4][V16] multiclass hinge: 2.9, 8.41, 1.58", hinge_of_cs231n),
     T("[J22][H6][H9][H10][H11] every loss, mean over the batch, against plain loops",
       against_plain_loops),
     T("loss: same bits for 1, 2, 3, 8 threads, in place too", same_bits_for_any_threads),

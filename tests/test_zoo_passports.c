@@ -379,7 +379,7 @@ static const struct CMUnitTest tests[] = {
     T("[M8][X40][D30] ResNet: totals", resnets),
     T("[M8][D30] ResNet for CIFAR: totals", cifar_resnets),
     T("[M8] ResNet stage by stage", resnet_parts),
-    T("[M9][D30] DenseNet: totals", densenets),
+    T("[M9][D30][Q21] DenseNet: totals", densenets),
     T("[M9] DenseNet part by part", densenet_parts),
     T("[D30] SqueezeNet: totals", squeezenets),
     T("[V17] receptive fields of AlexNet, ZFNet and VGG-16", receptive_fields),
