@@ -179,7 +179,7 @@ static int find_weights(cli *c, const lens_net *net, const char *layer, lens_par
                 lens_net_name(net), layer);
 }
 
-int draw_filters(cli *c, const lens_net *net, const lens_param *p) {
+int draw_weights(cli *c, const lens_net *net, const lens_param *p) {
     char shape[96];
     const int dim[] = { (int)p->value.dim[0], (int)p->value.dim[1], (int)p->value.dim[2],
                         (int)p->value.dim[3] };
@@ -202,7 +202,7 @@ static int plot_filters(cli *c) {
     int status = open_model(c, &m);
     if (status) return status;
     status = find_weights(c, m.net, text_of(c, "layer", NULL), &p);
-    if (status == EXIT_DONE) status = draw_filters(c, m.net, &p);
+    if (status == EXIT_DONE) status = draw_weights(c, m.net, &p);
     close_model(&m);
     return status;
 }

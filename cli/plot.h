@@ -62,7 +62,7 @@ void free_judged(judged *);
 /* Each draws, and ends with finish. */
 int draw_log(cli *, const char *path); /* log.csv of a run */
 int draw_arch(cli *, const lens_net *);
-int draw_filters(cli *, const lens_net *, const lens_param *);
+int draw_weights(cli *, const lens_net *, const lens_param *);
 int draw_maps(cli *, const model *, const float *picture, const char *name, lens_session *);
 int draw_confusion(cli *, const judged *);
 int draw_errors(cli *, const judged *, size_t most);

@@ -267,7 +267,7 @@ static int put_filters(cli *c, const judged *j) {
             section(c, word(c, "Filters"),
                     word(c, "Neighbouring weights of one sign are an edge or a spot the filter "
                             "looks for; noise has learned nothing."));
-        status = draw_filters(c, j->m.net, &p);
+        status = draw_weights(c, j->m.net, &p);
     }
     return status;
 }
