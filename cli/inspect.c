@@ -6,18 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The zoo side by side: what each net reads, how large it is and what a picture costs. */
 static int list_nets(cli *c) {
     json_t *nets = json_array();
-    table *t = table_new("lrrl", (const char *[]){ "net", "input", "classes", "what" });
+    table *t = table_new(
+        "lrrrrl", (const char *[]){ "net", "input", "classes", "parameters", "MACs", "what" });
     for (int i = 0; i < lens_zoo_count(); i++) {
         const lens_zoo_entry *e = lens_zoo_at(i);
-        char input[48], classes[16];
+        char input[48], classes[16], parameters[32], macs[32];
+        lens_net *net;
+        lens_status status = lens_zoo_new(c->ctx, &net, e->name, NULL);
+        if (status != LENS_OK) {
+            json_decref(nets);
+            table_free(t);
+            return fail_status(c, status, WORKING);
+        }
+        int64_t size = lens_net_parameters(net), cost = lens_net_macs(net);
+        lens_net_free(net);
         snprintf(input, sizeof input, "%dx%dx%d", e->channels, e->height, e->width);
         snprintf(classes, sizeof classes, "%d", e->classes);
-        table_row(t, (const char *[]){ e->name, input, classes, e->what });
-        json_array_append_new(nets, json_pack("{s:s,s:s,s:s,s:[iii],s:i}", "name", e->name, "what",
-                                              e->what, "paper", e->paper, "input", e->channels,
-                                              e->height, e->width, "classes", e->classes));
+        table_row(t, (const char *[]){ e->name, input, classes, with_commas(size, parameters),
+                                       with_commas(cost, macs), e->what });
+        json_array_append_new(
+            nets, json_pack("{s:s,s:s,s:s,s:[iii],s:i,s:I,s:I}", "name", e->name, "what", e->what,
+                            "paper", e->paper, "input", e->channels, e->height, e->width, "classes",
+                            e->classes, "parameters", (json_int_t)size, "macs", (json_int_t)cost));
     }
     if (c->json)
         table_free(t);

@@ -1746,7 +1746,7 @@ int main(void) {
         T("[A4] display clips and counts, data and printed numbers stay", clipping_is_counted),
         T("[G3] maps before and after ReLU on one scale, least after is 0", before_and_after_relu),
         T("[L3] as many tiles as channels, cuts are stated", tiles_are_channels),
-        T("[L5] kernel pictures on one signed scale instead of each to its own range",
+        T("[L5][O7] kernel pictures on one signed scale instead of each to its own range",
           kernels_share_a_scale),
         T("[L17] network drawing: nodes are the layers, with their shapes", arch_nodes_are_layers),
         T("[L19] sheet of predictions: marks are the errors", marks_are_errors),

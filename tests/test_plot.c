@@ -385,7 +385,7 @@ int main(void) {
         T("[I3] the turned kernel over dY among zeros gives the engine's dX",
           formula_is_the_engines),
         T("[D3][D4][D5][G11][G15] channels, pooling, a moving dot", channels_and_pooling),
-        T("[L6][L10][K5] rows of a layer, a unit, features of shifted pictures", five_rows),
+        T("[L6][L10][K5][Q9] rows of a layer, a unit, features of shifted pictures", five_rows),
         T("[L4] from picture to classes: 3 maps, 6 maps, features, 4 outputs", whole_pipeline),
         T("[D18] fields of layers", fields_of_layers),
         T("numbers in all formats, the same bytes twice", formats),

@@ -252,7 +252,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T("evaluation of ten crops is the mean of the views' probabilities", ten_crops),
         T("training with a margin and mixup: learns, repeats, remembers", mixed_training),
-        T("fine-tuning a loaded ResNet-20 on an image folder; frozen layers keep every bit",
+        T("[N4] fine-tuning a loaded ResNet-20 on an image folder; frozen layers keep every bit",
           fine_tuning),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

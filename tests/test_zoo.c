@@ -543,7 +543,7 @@ static void names_and_mistakes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T("[D30] parameters and MACs of every net", totals),
+        T("[D30][Q3] parameters and MACs of every net", totals),
         T("[M10][F6] dense nets: 266,610 parameters against 61,706", dense_nets),
         T("[M2] LeNet-5 of 1998: 60,000 trainable, 340,908 connections", lenet5_1998_table),
         T("[D30][G13] LeNet-5, modern form, layer by layer", lenet5_table),

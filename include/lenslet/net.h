@@ -418,7 +418,8 @@ LENS_API lens_status lens_backward_outputs(lens_session *, const lens_tensor *dy
 LENS_API lens_status lens_grad(lens_session *, int index, lens_tensor *view);
 
 /* The value of a node in the latest run, or its gradient after lens_backward, as (n,c,h,w) (rank as
- * the node's). On a session made with .watch: the engine's own numbers, algorithm unchanged. Outputs can be
+ * the node's). On a session made with .watch: the engine's own numbers, algorithm unchanged (a session without it
+ * folds batch norms into weights for inference, which rounds differently in the last bits). Outputs can be
  * read on every session, until its lens_backward. */
 typedef enum lens_which { LENS_VALUE, LENS_GRADIENT } lens_which;
 LENS_API lens_status lens_peek(lens_session *, const lens_node *, lens_which, lens_tensor *view);

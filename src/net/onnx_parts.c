@@ -222,7 +222,7 @@ part part_binary(const char *fn, part a, part b, const char *name) {
 part part_reduce(const char *fn, part p, unsigned axes, const char *name) {
     if (!p.node) return p;
     lens_net *net = p.node->net;
-    int kind[ONNX_MAX_RANK], group[ONNX_MAX_RANK];
+    int kind[ONNX_MAX_RANK] = { 0 }, group[ONNX_MAX_RANK];
     part y = p;
     for (int d = 0; d < p.rank; d++) {
         kind[d] = axes >> d & 1;
