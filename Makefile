@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 PRESET ?= release
 BUILD = build/$(PRESET)
+CTEST_FLAGS ?= --output-on-failure
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help demo test build seeds experiments onnx-conformance format check-format check-layers bench-peers check-torchvision check-onnxruntime install clean
@@ -35,7 +36,7 @@ build:
 	cmake --build $(BUILD) -j $(JOBS)
 
 test: build
-	ctest --test-dir $(BUILD) --output-on-failure
+	ctest --test-dir $(BUILD) -j $(JOBS) $(CTEST_FLAGS)
 
 seeds: build
 	sh tools/seeds.sh $(BUILD)

@@ -145,8 +145,8 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
         p->scratch = wino_weights_bytes(s, kern, batch);
         return;
     }
-    p->cache += corr_table_bytes(s, false);
-    p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch, kern));
+    p->cache += corr_table_bytes(s);
+    p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch));
     p->scratch = corr_weights_bytes(s, batch);
 }
 
@@ -203,7 +203,7 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                      r->thread_stride);
     } else if (r->dparam[0]) {
         corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
-        corr_build(tables, s, false, false, r->kern);
+        corr_build_tables(tables, s, r->kern);
         corr_weights(tables, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
                      r->thread_scratch, r->thread_stride);
     }

@@ -36,7 +36,15 @@ static void adjoint_axis(int k, int dilation, int step, int pad, int *before, in
     *span = high - low;
 }
 
-static void lay_out(corr *c, const conv_shape *s, bool adjoint, bool before) {
+/* What a layout is for: a pass, or the tables of corr_weights. */
+typedef enum purpose { FORWARD, THROUGH_BEFORE, ADJOINT, WEIGHTS } purpose;
+
+static purpose pass_purpose(bool adjoint, bool before) {
+    return adjoint ? ADJOINT : before ? THROUGH_BEFORE : FORWARD;
+}
+
+static void lay_out(corr *c, const conv_shape *s, purpose to) {
+    bool adjoint = to == ADJOINT, before = to == THROUGH_BEFORE;
     *c = (corr){ .s = *s, .adjoint = adjoint, .before = before };
     int grid_rows, grid_columns;
     if (adjoint) {
@@ -73,10 +81,12 @@ static void lay_out(corr *c, const conv_shape *s, bool adjoint, bool before) {
         c->in_w = c->out_w = c->pitch = 1;
     }
     /* Rows of a block: the panel, or what is read in its place, within its share of L2, and the flat
-     * positions short enough that the dropped columns' scratch stays small; at least one row. */
+     * positions short enough that the dropped columns' scratch stays small; at least one row. A weight
+     * gradient takes a few channels at a time: its offsets need only be 32-bit. */
     size_t row_bytes =
         sizeof(float) * (size_t)(c->in_c * c->phases_y * c->phases_x) * (size_t)c->pitch;
-    int fit = imin((int)(TUNE_PANEL_BYTES / row_bytes) - c->span_y, TUNE_FLAT_POSITIONS / c->pitch);
+    size_t room = to == WEIGHTS ? sizeof(float) * (size_t)INT32_MAX : TUNE_PANEL_BYTES;
+    int fit = imin((int)(room / row_bytes) - c->span_y, TUNE_FLAT_POSITIONS / c->pitch);
     fit = imax(1, imin(grid_rows, fit));
     c->block = up(grid_rows, up(grid_rows, fit)); /* all alike */
     if (c->line) c->block = up(c->block, TUNE_LINE) * TUNE_LINE;
@@ -156,14 +166,14 @@ static size_t corr_parts(const corr *c, size_t at[4]) {
 size_t corr_bytes(const conv_shape *s, bool adjoint) {
     corr c;
     size_t at[4];
-    lay_out(&c, s, adjoint, false);
+    lay_out(&c, s, pass_purpose(adjoint, false));
     return corr_parts(&c, at);
 }
 
-size_t corr_table_bytes(const conv_shape *s, bool adjoint) {
+size_t corr_table_bytes(const conv_shape *s) {
     corr c;
     size_t at[4];
-    lay_out(&c, s, adjoint, false);
+    lay_out(&c, s, WEIGHTS);
     corr_parts(&c, at);
     return at[3];
 }
@@ -200,11 +210,10 @@ static int add_walk(corr *c, corr_walk *walk, int phase_y, int phase_x, int firs
     return at;
 }
 
-void corr_build(corr *c, const conv_shape *s, bool adjoint, bool before, const struct kern *kern) {
-    if (c->built) return;
+static void build(corr *c, const conv_shape *s, purpose to, const struct kern *kern) {
     size_t at[4];
     char *base = (char *)c;
-    lay_out(c, s, adjoint, before);
+    lay_out(c, s, to);
     corr_parts(c, at);
     c->walk = (corr_walk *)(base + at[0]);
     c->row = (int32_t *)(base + at[1]);
@@ -217,6 +226,14 @@ void corr_build(corr *c, const conv_shape *s, bool adjoint, bool before, const s
             first = add_walk(c, &c->walk[walk++], y, x, first);
     assert(walk == c->walks && first <= c->taps);
     c->built = true;
+}
+
+void corr_build(corr *c, const conv_shape *s, bool adjoint, bool before, const struct kern *kern) {
+    if (!c->built) build(c, s, pass_purpose(adjoint, before), kern);
+}
+
+void corr_build_tables(corr *c, const conv_shape *s, const struct kern *kern) {
+    if (!c->built) build(c, s, WEIGHTS, kern);
 }
 
 typedef struct pack_job {
@@ -282,19 +299,19 @@ void corr_pack(corr *c, const struct kern *kern, pool *workers, const float *w,
 
 /* ---- Panels --------------------------------------------------------------------------------- */
 
-/* Copies what grid rows r0 .. r0+rows-1 need from the group's planes `in` into the panel; `before`, of
- * the group's first map, or NULL. */
+/* Copies what grid rows r0 .. r0+rows-1 need from `channels` planes `in` into the panel; `before`, of the
+ * first of them, or NULL. */
 static void fill_panel(const corr *c, const struct kern *kern, const corr_before *before,
-                       const float *in, int r0, int rows, float *panel) {
+                       const float *in, int channels, int r0, int rows, float *panel) {
     size_t plane = panel_plane(c), size = (size_t)c->in_h * (size_t)c->in_w;
     if (c->line) { /* has a panel for the sake of `before` */
-        for (int ch = 0; ch < c->in_c; ch++)
+        for (int ch = 0; ch < channels; ch++)
             kern->scale_shift((size_t)rows, before->scale[ch], before->shift[ch], before->act,
                               before->slope, in + (size_t)ch * size + r0,
                               panel + (size_t)ch * plane);
         return;
     }
-    for (int ch = 0; ch < c->in_c; ch++, in += size)
+    for (int ch = 0; ch < channels; ch++, in += size)
         for (int py = 0; py < c->phases_y; py++)
             for (int px = 0; px < c->phases_x; px++, panel += plane) {
                 /* Panel column t holds x = t*step + offset; inside the picture for low <= t < high. */
@@ -334,7 +351,7 @@ static size_t flat_floats(const corr *c, const struct kern *kern) {
 
 size_t corr_thread_bytes(const conv_shape *s, bool adjoint, bool before, const struct kern *kern) {
     corr c;
-    lay_out(&c, s, adjoint, before);
+    lay_out(&c, s, pass_purpose(adjoint, before));
     choose_tile(&c, kern);
     return align64(sizeof(float) * (panel_floats(&c) + LENS_SLACK)) +
            align64(sizeof(float) * flat_floats(&c, kern));
@@ -440,7 +457,7 @@ static void run_task(void *arg, int task, int thread) {
     if (!c->direct) {
         corr_before before = io->before;
         if (c->before) before.scale += group * c->in_c, before.shift += group * c->in_c;
-        fill_panel(c, io->kern, c->before ? &before : NULL, in, r0,
+        fill_panel(c, io->kern, c->before ? &before : NULL, in, c->in_c, r0,
                    imin(c->block, c->walk[0].rows - r0), (float *)scratch);
         panel = (const float *)scratch;
     }
@@ -486,18 +503,33 @@ size_t corr_weights_bytes(const conv_shape *s, int batch) {
     return chunks == 1 ? 0 : sizeof(float) * weight_floats(s) * (size_t)chunks;
 }
 
-/* Images whose panels are built together, so that accumulators stay in registers over all of them. */
+/* A weight gradient goes over about TUNE_FLAT_POSITIONS positions at a time, rows of one image or several
+ * images: so many of a dot tile's maps stay in L1 (1024 positions * 10 maps * 4 = 40 KiB), and folding its
+ * vectors costs a tenth of filling them. Channels are taken as many as fit L2 then. */
 static int images_together(const corr *c, int images) {
-    if (c->direct) return images;
     if (c->block < c->out_h) return 1;
-    return imax(1, imin(images, (int)(TUNE_PANEL_BYTES / (sizeof(float) * panel_floats(c)))));
+    return imax(1, imin(images, TUNE_FLAT_POSITIONS / (c->block * c->pitch)));
 }
 
-size_t corr_weights_thread_bytes(const conv_shape *s, int batch, const struct kern *kern) {
+/* Of one channel of an image in the panel. */
+static size_t channel_floats(const corr *c) {
+    return (size_t)(c->phases_y * c->phases_x) * panel_plane(c);
+}
+
+static int channels_together(const corr *c, int images) {
+    size_t one = sizeof(float) * (size_t)images *
+                 (c->direct ? (size_t)(c->block * c->pitch) : channel_floats(c));
+    int fit = imax(1, imin(c->in_c, (int)(TUNE_PANEL_BYTES / one)));
+    return fit > DOT_MAX_COLUMNS ? fit - fit % DOT_MAX_COLUMNS : fit;
+}
+
+size_t corr_weights_thread_bytes(const conv_shape *s, int batch) {
     corr c;
-    (void)kern;
-    lay_out(&c, s, false, false);
-    return sizeof(float) * (panel_floats(&c) * (size_t)images_together(&c, batch) + LENS_SLACK);
+    lay_out(&c, s, WEIGHTS);
+    /* Of smaller batches more channels fit, up to the same bytes. */
+    size_t one = sizeof(float) * (size_t)images_together(&c, batch) * channel_floats(&c);
+    size_t panel = one > TUNE_PANEL_BYTES ? one : TUNE_PANEL_BYTES;
+    return (c.direct ? 0 : panel) + sizeof(float) * LENS_SLACK;
 }
 
 typedef struct weights_job {
@@ -510,33 +542,45 @@ typedef struct weights_job {
     size_t thread_stride;
 } weights_job;
 
-/* Adds the products of `images` images and one block of rows to the chunk's sums. */
-static void weights_block(const weights_job *w, const float *panel, ptrdiff_t panel_image,
-                          const float *dy, int images, int rows, int first, int end, float *sums) {
+/* Where the products of one dot tile after the other come from: some images, a block of rows, some
+ * channels. */
+typedef struct weights_part {
+    const float *panel, *dy;
+    ptrdiff_t panel_image;
+    int images, rows, first_channel, channels;
+} weights_part;
+
+/* Adds them to the sums, for the dot tiles first .. end-1 of output maps. */
+static void weights_block(const weights_job *w, const weights_part *p, int first, int end,
+                          float *sums) {
     static const int32_t identity[DOT_MAX_COLUMNS] = { 0, 1, 2, 3, 4, 5, 6, 7 };
     const corr *c = w->c;
     ptrdiff_t plane = (ptrdiff_t)c->out_h * c->out_w;
     bool one_line = contiguous(c);
+    int kk = c->s.kh * c->s.kw, t0 = p->first_channel * kk, t1 = t0 + p->channels * kk;
+    int32_t base = c->direct ? 0 : (int32_t)(p->first_channel * channel_floats(c));
     for (int tile = first; tile < end; tile++)
-        for (int t = 0; t < c->taps; t += w->kern->dot_columns) {
-            int m0 = tile * w->kern->dot_rows;
+        for (int t = t0; t < t1; t += w->kern->dot_columns) {
+            int m0 = tile * w->kern->dot_rows, columns = imin(w->kern->dot_columns, t1 - t);
+            int32_t from[DOT_MAX_COLUMNS];
+            for (int j = 0; j < columns; j++) from[j] = c->row[t + j] - base;
             dot_job d = {
-                .a = dy + m0 * plane,
+                .a = p->dy + m0 * plane,
                 .a_i = plane,
                 .a_image = plane * c->s.o,
                 .a_row = c->out_w,
-                .b = panel,
-                .b_j = c->row + t,
-                .b_image = panel_image,
+                .b = p->panel,
+                .b_j = from,
+                .b_image = p->panel_image,
                 .b_row = c->pitch,
                 .out = sums + (ptrdiff_t)m0 * c->taps + t,
                 .out_i = c->taps,
                 .out_j = identity,
                 .rows = imin(w->kern->dot_rows, c->out_c - m0),
-                .columns = imin(w->kern->dot_columns, c->taps - t),
-                .images = images,
-                .lines = one_line ? 1 : rows,
-                .length = one_line ? rows * c->out_w : c->out_w,
+                .columns = columns,
+                .images = p->images,
+                .lines = one_line ? 1 : p->rows,
+                .length = one_line ? p->rows * c->out_w : c->out_w,
             };
             w->kern->dot(&d);
         }
@@ -557,45 +601,57 @@ static void weights_task(void *arg, int task, int thread) {
     memset(sums + (ptrdiff_t)m0 * c->taps, 0, sizeof *sums * (size_t)(m1 - m0) * (size_t)c->taps);
     float *scratch = (float *)((char *)w->thread_scratch + (size_t)thread * w->thread_stride);
     int together = images_together(c, stop - begin);
+    int most = channels_together(c, images_together(c, w->n));
     for (int image = begin; image < stop; image += together) {
-        int images = imin(together, stop - image);
+        weights_part p = { .panel = scratch,
+                           .panel_image = (ptrdiff_t)((size_t)most * channel_floats(c)),
+                           .images = imin(together, stop - image) };
         const float *x = w->x + ((ptrdiff_t)image * c->s.c + group * c->in_c) * in_plane;
         const float *dy = w->dy + ((ptrdiff_t)image * c->s.o + group * c->out_c) * out_plane;
         for (int r0 = 0; r0 < c->out_h; r0 += c->block) {
-            int rows = imin(c->block, c->out_h - r0);
-            const float *panel = x + (ptrdiff_t)r0 * c->pitch;
-            ptrdiff_t panel_image = in_plane * c->s.c;
-            if (!c->direct) {
-                panel = scratch, panel_image = (ptrdiff_t)panel_floats(c);
-                for (int i = 0; i < images; i++)
-                    fill_panel(c, w->kern, NULL, x + i * in_plane * c->s.c, r0, rows,
-                               scratch + i * panel_image);
+            p.rows = imin(c->block, c->out_h - r0);
+            p.dy = dy + (ptrdiff_t)r0 * c->out_w;
+            if (c->direct) {
+                p.panel = x + (ptrdiff_t)r0 * c->pitch;
+                p.panel_image = in_plane * c->s.c;
             }
-            weights_block(w, panel, panel_image, dy + (ptrdiff_t)r0 * c->out_w, images, rows, first,
-                          end, sums);
+            for (int ch = 0; ch < c->in_c; ch += most) {
+                p.first_channel = ch;
+                p.channels = imin(most, c->in_c - ch);
+                for (int i = 0; !c->direct && i < p.images; i++)
+                    fill_panel(c, w->kern, NULL, x + (i * c->s.c + ch) * in_plane, p.channels, r0,
+                               p.rows, scratch + i * p.panel_image);
+                weights_block(w, &p, first, end, sums);
+            }
         }
     }
 }
 
-void corr_weights(const corr *forward, const struct kern *kern, pool *workers, int n,
-                  const float *x, const float *dy, float *dw, void *scratch, void *thread_scratch,
+void corr_weights(const corr *tables, const struct kern *kern, pool *workers, int n, const float *x,
+                  const float *dy, float *dw, void *scratch, void *thread_scratch,
                   size_t thread_stride) {
-    const conv_shape *s = &forward->s;
-    weights_job w = { forward,
+    const conv_shape *s = &tables->s;
+    weights_job w = { tables,
                       kern,
                       x,
                       dy,
                       dw,
                       n,
                       weight_chunks(s, n),
-                      up(forward->out_c, kern->dot_rows),
+                      up(tables->out_c, kern->dot_rows),
                       1,
                       thread_scratch,
                       thread_stride };
     if (w.chunks > 1) w.sums = scratch;
     double macs = (double)weight_floats(s) * s->oh * s->ow * n;
     int tasks = w.chunks * s->groups;
-    w.parts = split(tasks, TUNE_TASKS, w.tiles, macs / tasks);
+    /* Each part fills panels of its own; no bit depends on how many there are. */
+    int threads = pool_threads(workers);
+    w.parts = split(tasks,
+                    threads == 1     ? 1
+                    : tables->direct ? TUNE_TASKS * threads
+                                     : threads,
+                    w.tiles, macs / tasks);
     pool_run(workers, tasks * w.parts, macs / (tasks * w.parts) / MACS_PER_NS, weights_task, &w);
     if (w.chunks == 1) return;
     size_t count = weight_floats(s);
