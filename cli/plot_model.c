@@ -123,9 +123,7 @@ static lens_figure_tile *picture_tile(board *b, const char *name, const numbers 
 
 /* Four panels: the picture, a kernel over its grey values, ReLU, the maxima of 2x2 windows. */
 static int four_stages(cli *c) {
-    static const char *const names[] = { "convolution", "ReLU",
-                                         "2\xc3\x97"
-                                         "2 max pooling" };
+    static const char *const names[] = { "convolution", "ReLU", "2×2 max pooling" };
     const char *path = text_of(c, "image", NULL), *kernel = text_of(c, "kernel", "sobel-x");
     board b = { 0 };
     numbers picture = { 0 }, grey = { 0 };

@@ -71,7 +71,12 @@ static void it_is_small(void **state) {
     remove(path);
     assert_int_equal(status, 0);
     assert_int_equal(got, 0);
-    assert_true(st.st_size > 0 && st.st_size <= 1500000);
+#ifdef __clang__
+    enum { MOST = 1600000 }; /* unrolls more */
+#else
+    enum { MOST = 1500000 };
+#endif
+    assert_true(st.st_size > 0 && st.st_size <= MOST);
 }
 
 static const struct CMUnitTest tests[] = {

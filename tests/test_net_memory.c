@@ -8,6 +8,7 @@
 #include <lenslet/train.h>
 #include <lenslet/zoo.h>
 
+#include <limits.h>
 #include <sys/resource.h>
 
 static const char *const nets[] = { "lenet5",   "alexnet",  "vgg16",      "googlenet",
@@ -53,10 +54,11 @@ static long faults(void) {
     return used.ru_minflt + used.ru_majflt;
 }
 
-/* A page a step would already be STEPS; what the system itself does to the process is less. */
+/* A page a step would already be STEPS; what the system itself does to the process is less, in the quietest
+ * of some rounds. */
 static void steady_steps_meet_no_new_page(void **state) {
     (void)state;
-    enum { N = 4, CLASSES = 10, WARM = 2, STEPS = 10 };
+    enum { N = 4, CLASSES = 10, WARM = 2, STEPS = 10, ROUNDS = 3 };
     const lens_zoo_opts small = { 3, 64, 64, CLASSES };
     lens_ctx *ctx = test_ctx(2);
     lens_net *net;
@@ -67,25 +69,28 @@ static void steady_steps_meet_no_new_page(void **state) {
     double loss;
     int correct;
     uint64_t calls = 0;
-    long before = 0;
+    long before = 0, fewest = LONG_MAX;
     assert_ok(ctx, lens_zoo_new(ctx, &net, "resnet18", &small));
     assert_ok(ctx, lens_init(net, "he", 1));
     assert_ok(ctx, lens_session_new(&trains, net, ctx,
                                     &(lens_session_opts){ .batch = N, .train = true }));
     assert_ok(ctx, lens_session_new(&runs, net, ctx, &(lens_session_opts){ .batch = N }));
     assert_ok(ctx, lens_optim_new(&optim, net, &(lens_optim_opts){ .momentum = 0.9 }));
-    for (int step = 0; step < WARM + STEPS; step++) {
-        if (step == WARM) calls = ctx_alloc_calls(ctx), before = faults();
+    for (int step = 0; step < WARM + ROUNDS * STEPS; step++) {
+        if (step == WARM) calls = ctx_alloc_calls(ctx);
+        if (step >= WARM && (step - WARM) % STEPS == 0) before = faults();
         assert_ok(ctx, lens_forward(trains, &x, (uint32_t)step, &y));
         dy = y;
         assert_ok(ctx, lens_loss_eval(ctx, &(lens_loss){ 0 }, &y, label, &loss, &correct, &dy));
         assert_ok(ctx, lens_backward(trains, &dy));
         assert_ok(ctx, lens_optim_step(optim, trains, 1e-4));
         assert_ok(ctx, lens_run(runs, &x, &y));
+        if (step >= WARM && (step - WARM) % STEPS == STEPS - 1 && faults() - before < fewest)
+            fewest = faults() - before;
     }
     assert_int_equal(ctx_alloc_calls(ctx), calls);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    assert_true(faults() - before < STEPS);
+    assert_true(fewest < STEPS);
 #endif
     test_free(x.data);
     lens_optim_free(optim);

@@ -39,7 +39,7 @@ static plotted *plot(const char *arguments) {
     int count = 0;
     assert_non_null(fgets(line, sizeof line, file));
     while (fgets(line, sizeof line, file)) {
-        int array;
+        int array = 0;
         char *quote = strrchr(line, '"'), *value = strrchr(line, ',');
         assert_true(quote && value && sscanf(line, "%d", &array) == 1 && count < ROOM &&
                     array < ARRAYS);

@@ -22,8 +22,8 @@ static const char *const KNOWN_NAME[] = { "shapes", "fashion-mnist", "mnist", "c
 static const char *const KNOWN_HOW[] = {
     "",
     "on Debian and Ubuntu: apt install dataset-fashion-mnist",
-    "put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
-    "t10k-labels-idx1-ubyte.gz there",
+    ("put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
+     "t10k-labels-idx1-ubyte.gz there"),
     "put the files of cifar-10-binary.tar.gz (data_batch_1.bin ... test_batch.bin) there",
     "put the files of cifar-100-binary.tar.gz (train.bin, test.bin) there",
 };

@@ -136,7 +136,8 @@ static double value_of(reduce_fn fn, const float *x, block b) {
         EACH(b, i) sum += (double)x[i] * (double)x[i];
         return fn == L2 ? sqrt(sum) : sum;
     case LOG_SUM_EXP:
-        EACH(b, i) most = fmax(most, (double)x[i]);
+        /* Not fmax: GCC 12 for AArch64 ends here with an internal error. */
+        EACH(b, i) if (!((double)x[i] <= most)) most = (double)x[i];
         EACH(b, i) sum += exp((double)x[i] - most);
         return most + log(sum);
     default:

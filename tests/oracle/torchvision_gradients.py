@@ -5,14 +5,15 @@
 
 LIBRARY is liblenslet.so, called through ctypes; without NETs one of each family. Batch norms use the batch,
 dropout is off on both sides (a frozen dropout passes on), GoogLeNet's auxiliary heads count 0.3 each. PyTorch
-works in double precision. The whole gradient must not differ by more than 1e-3, |ours - theirs| / |theirs|, and
-that of no parameter by more than 2e-2: where a unit lies within rounding of a kink (a ReLU at 0, two equal cells
-of a max pooling) its gradient goes either way, PyTorch's own in single precision too. Batch norms get biases of
-about 2, so that few units do; gradients that are 0 but for rounding (a bias before a batch norm) are measured
+works in double precision. The whole gradient must not differ by more than 1e-3, |ours - theirs| / |theirs|, or by
+more than three times what PyTorch's own in single precision does, and that of no parameter by more than 2e-2:
+where a unit lies within rounding of a kink (a ReLU at 0, two equal cells of a max pooling) its gradient goes
+either way. Batch norms get biases of about 2, so that few units do; gradients that are 0 but for rounding (a bias before a batch norm) are measured
 against 1e-5 of the largest. Ends as torchvision_logits.py does.
 
 SPDX-License-Identifier: Apache-2.0
 """
+import copy
 import ctypes
 import os
 import sys
@@ -43,7 +44,7 @@ class Param(ctypes.Structure):
 
 class SessionOpts(ctypes.Structure):
     _fields_ = [("batch", ctypes.c_int), ("train", ctypes.c_bool), ("watch", ctypes.c_bool),
-                ("input_grad", ctypes.c_bool), ("seed", ctypes.c_uint64)]
+                ("input_grad", ctypes.c_bool), ("timed", ctypes.c_bool), ("seed", ctypes.c_uint64)]
 
 
 class ZooOpts(ctypes.Structure):
@@ -52,7 +53,8 @@ class ZooOpts(ctypes.Structure):
 
 
 class Loss(ctypes.Structure):
-    _fields_ = [("kind", ctypes.c_int), ("smoothing", ctypes.c_float), ("class_weights", ctypes.c_void_p)]
+    _fields_ = [("kind", ctypes.c_int), ("smoothing", ctypes.c_float), ("class_weights", ctypes.c_void_p),
+                ("mix", ctypes.c_void_p)]
 
 
 def tensor(array):
@@ -117,12 +119,12 @@ class Lenslet:
         return info[1]
 
 
-def theirs(net, x, labels):
-    net = net.double().train()
+def theirs(net, x, labels, precision):
+    net = copy.deepcopy(net).to(precision).train()
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    y = net(torch.from_numpy(x).double())
+    y = net(torch.from_numpy(x).to(precision))
     heads = y[1:] if isinstance(y, tuple) else ()
     want = torch.from_numpy(labels).long()
     loss = torch.nn.functional.cross_entropy(y[0] if heads else y, want)
@@ -133,7 +135,7 @@ def theirs(net, x, labels):
 
 
 def difference(lenslet, name, folder):
-    """Of the whole gradient, of the worst parameter, and its name."""
+    """Of the whole gradient, PyTorch's own in single precision, of the worst parameter, and its name."""
     torch.manual_seed(1)
     net = build(name, heads=True)
     for module in net.modules():
@@ -143,14 +145,17 @@ def difference(lenslet, name, folder):
     labels = np.arange(BATCH, dtype=np.int32) * 17
     weights = os.path.join(folder, "w.safetensors")
     write_safetensors(weights, net.state_dict())
-    ours, want = lenslet.gradients(name, weights, x, labels), theirs(net, x, labels)
+    ours = lenslet.gradients(name, weights, x, labels)
+    want, single = (theirs(net, x, labels, p) for p in (torch.float64, torch.float32))
     if set(ours) != set(want):
         sys.exit(f"{name}: other parameters: {set(ours) ^ set(want)}")
     size = {k: np.linalg.norm(g) for k, g in want.items()}
     error = {k: np.linalg.norm(ours[k] - g) for k, g in want.items()}
     floor = FLOOR * max(size.values())
     worst, where = max((error[k] / max(size[k], floor), k) for k in want)
-    return np.linalg.norm(list(error.values())) / np.linalg.norm(list(size.values())), worst, where
+    own = np.linalg.norm([np.linalg.norm(single[k] - g) for k, g in want.items()])
+    whole = np.linalg.norm(list(size.values()))
+    return np.linalg.norm(list(error.values())) / whole, own / whole, worst, where
 
 
 def main():
@@ -160,10 +165,11 @@ def main():
     lenslet, bad = Lenslet(os.path.abspath(sys.argv[1])), 0
     for name in sys.argv[2:] or NETS:
         with tempfile.TemporaryDirectory() as folder:
-            whole, worst, where = difference(lenslet, name, folder)
-        good = whole <= LIMIT and worst <= ONE_LIMIT
+            whole, own, worst, where = difference(lenslet, name, folder)
+        limit = max(LIMIT, 3 * own)
+        good = whole <= limit and worst <= ONE_LIMIT
         bad += not good
-        print(f"{name:14} {whole:9.2e} of {LIMIT:g}  {'ok' if good else 'DIFFERS'}  ({where} {worst:.1e})", flush=True)
+        print(f"{name:14} {whole:9.2e} of {limit:.2g}  {'ok' if good else 'DIFFERS'}  ({where} {worst:.1e})", flush=True)
     return bad > 0
 
 
