@@ -52,7 +52,8 @@ typedef enum tile_init {
  *   C[m][n] = act( init + sum over k of A[k][m] * B[k][n] + D[m][n] ),   0 <= m < rows, 0 <= n < columns
  *
  *        A: k-major, A[k][m] = a[k*a_k + m]          B: B[k][n] = b[(b_row ? b_row[k] : k*b_k) + n]
- *        C: C[m][n] = c[m*c_m + n]                   D: D[m][n] = add[m*c_m + n], or 0 if add is NULL
+ *        C: C[m][n] = c[m*c_m + n]                   D: D[m][n] = add[m*c_m + n], or 0 if add is NULL;
+ *                                                  D may be C
  *
  * Each C[m][n] is one chain of fused multiply-adds (multiply, then add, at the scalar level) in the
  * order k = 0, 1, ...: its bits depend neither on the tile's size nor on how k was split with
@@ -150,7 +151,7 @@ struct kern {
     void (*dot)(const dot_job *);
 
     /* dst[c*dst_c + r] = src[r*src_r + c] for r < rows, c < columns: packs row-major A into the
-     * k-major form of `tile`, and transposes. */
+     * k-major form of `tile`, and transposes. The `rows` rows after these are fetched meanwhile. */
     void (*transpose)(int rows, int columns, const float *src, ptrdiff_t src_r, float *dst,
                       ptrdiff_t dst_c);
 

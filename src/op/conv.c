@@ -145,9 +145,9 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
         p->scratch = wino_weights_bytes(s, kern, batch);
         return;
     }
-    p->cache += corr_table_bytes(s);
-    p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, batch));
-    p->scratch = corr_weights_bytes(s, batch);
+    p->cache += corr_table_bytes(s, kern);
+    p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, kern, batch));
+    p->scratch = corr_weights_bytes(s, kern, batch);
 }
 
 void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {

@@ -68,7 +68,7 @@ typedef struct corr {
 size_t corr_bytes(const conv_shape *, bool adjoint);
 void corr_build(corr *, const conv_shape *, bool adjoint, bool before, const struct kern *);
 /* The same for corr_weights: no packed weights. */
-size_t corr_table_bytes(const conv_shape *);
+size_t corr_table_bytes(const conv_shape *, const struct kern *);
 void corr_build_tables(corr *, const conv_shape *, const struct kern *);
 /* Per-thread scratch in bytes of a run, and of corr_weights. */
 size_t corr_thread_bytes(const conv_shape *, bool adjoint, bool before, const struct kern *);
@@ -104,8 +104,8 @@ void corr_run(const corr *, const corr_io *);
 /* dw (o, c/groups, kh, kw) = sum over images of the products of dy and the panels of x; the tables come from
  * corr_build_tables. scratch: corr_weights_bytes. The sum is split into a number of chunks that depends
  * on n and the shape alone, added in order. */
-size_t corr_weights_bytes(const conv_shape *, int batch);
-size_t corr_weights_thread_bytes(const conv_shape *, int batch);
+size_t corr_weights_bytes(const conv_shape *, const struct kern *, int batch);
+size_t corr_weights_thread_bytes(const conv_shape *, const struct kern *, int batch);
 void corr_weights(const corr *tables, const struct kern *, pool *, int n, const float *x,
                   const float *dy, float *dw, void *scratch, void *thread_scratch,
                   size_t thread_stride);

@@ -70,8 +70,10 @@ void panel_lay_out(corr *c, const conv_shape *s, panel_purpose to) {
      * gradient takes a few channels at a time: its offsets need only be 32-bit. */
     size_t row_bytes =
         sizeof(float) * (size_t)(c->in_c * c->phases_y * c->phases_x) * (size_t)c->pitch;
-    size_t room = to == WEIGHTS ? sizeof(float) * (size_t)INT32_MAX : TUNE_PANEL_BYTES;
-    int fit = imin((int)(room / row_bytes) - c->span_y, TUNE_FLAT_POSITIONS / c->pitch);
+    bool weights = to == DOTS || to == OUTER;
+    size_t room = weights ? sizeof(float) * (size_t)INT32_MAX : TUNE_PANEL_BYTES;
+    int positions = to == OUTER ? TUNE_OUTER_POSITIONS : TUNE_FLAT_POSITIONS;
+    int fit = imin((int)(room / row_bytes) - c->span_y, positions / c->pitch);
     fit = imax(1, imin(grid_rows, fit));
     c->block = up(grid_rows, up(grid_rows, fit)); /* all alike */
     if (c->line) c->block = up(c->block, TUNE_LINE) * TUNE_LINE;

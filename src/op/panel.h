@@ -17,8 +17,8 @@ static inline int imax(int a, int b) { return a > b ? a : b; }
 static inline int up(int n, int size) { return (n + size - 1) / size; } /* n >= 0 */
 static inline size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
-/* What a layout is for: a pass, or the tables of corr_weights. */
-typedef enum panel_purpose { FORWARD, THROUGH_BEFORE, ADJOINT, WEIGHTS } panel_purpose;
+/* What a layout is for: a pass, or one of the two ways of corr_weights. */
+typedef enum panel_purpose { FORWARD, THROUGH_BEFORE, ADJOINT, DOTS, OUTER } panel_purpose;
 
 /* All of c but its tile and tables. */
 void panel_lay_out(corr *c, const conv_shape *, panel_purpose);

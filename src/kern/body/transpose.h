@@ -14,14 +14,18 @@ V_INLINE void transpose_shuffle(const vf *in, vf *out) {
     }
 }
 
-/* A block of rows x columns, each at most V_LANES. `whole`: both are V_LANES. */
-V_INLINE void transpose_block(const bool whole, int rows, int columns, const float *src,
-                              ptrdiff_t src_r, float *dst, ptrdiff_t dst_c) {
+/* A block of rows x columns, each at most V_LANES. Rows that are not there are read as the last one:
+ * no branch, and never stored. */
+V_INLINE void transpose_block(const bool all_rows, const bool all_columns, int rows, int columns,
+                              const float *src, ptrdiff_t src_r, float *dst, ptrdiff_t dst_c,
+                              ptrdiff_t ahead) {
     vf x[V_LANES], y[V_LANES];
     const vp in = v_first(columns), out = v_first(rows);
-    V_UNROLL for (int r = 0; r < V_LANES; r++) x[r] = whole      ? v_load(src + r * src_r)
-                                                      : r < rows ? v_load_some(src + r * src_r, in)
-                                                                 : v_zero();
+    V_UNROLL for (int r = 0; r < V_LANES; r++) {
+        const float *row = src + (all_rows || r < rows ? r : rows - 1) * src_r;
+        x[r] = all_columns ? v_load(row) : v_load_some(row, in);
+        if (all_columns) v_prefetch(row + ahead);
+    }
     transpose_shuffle(x, y);
     transpose_shuffle(y, x);
     if (V_LANES >= 8) {
@@ -32,9 +36,10 @@ V_INLINE void transpose_block(const bool whole, int rows, int columns, const flo
             V_UNROLL for (int c = 0; c < V_LANES; c++) x[c] = y[c];
     }
     V_UNROLL for (int c = 0; c < V_LANES; c++) {
-        if (whole)
+        if (!all_columns && c >= columns) break;
+        if (all_rows)
             v_store(dst + c * dst_c, x[c]);
-        else if (c < columns)
+        else
             v_store_some(dst + c * dst_c, out, x[c]);
     }
 }
@@ -45,10 +50,13 @@ static void transpose(int rows, int columns, const float *src, ptrdiff_t src_r, 
         for (int r = 0; r < rows; r += V_LANES) {
             const float *from = src + r * src_r + c;
             float *to = dst + c * dst_c + r;
-            if (rows - r >= V_LANES && columns - c >= V_LANES)
-                transpose_block(true, V_LANES, V_LANES, from, src_r, to, dst_c);
+            const int high = rows - r, wide = columns - c;
+            if (wide < V_LANES)
+                transpose_block(false, false, high, wide, from, src_r, to, dst_c, rows * src_r);
+            else if (high < V_LANES)
+                transpose_block(false, true, high, wide, from, src_r, to, dst_c, rows * src_r);
             else
-                transpose_block(false, rows - r, columns - c, from, src_r, to, dst_c);
+                transpose_block(true, true, high, wide, from, src_r, to, dst_c, rows * src_r);
         }
 }
 
