@@ -55,7 +55,9 @@ static void make_pictures(job *j, uint64_t seed) {
     }
     j->label = take((size_t)j->batch, sizeof *j->label);
     for (int i = 0; i < j->batch; i++) j->label[i] = i % j->m.classes;
-    j->dy = take((size_t)j->batch * (size_t)j->m.classes, sizeof(float));
+    const lens_node_info *out = &j->m.output; /* a map's every cell counts as a class */
+    j->dy =
+        take((size_t)j->batch * (size_t)out->c * (size_t)out->h * (size_t)out->w, sizeof(float));
 }
 
 static lens_status prepare(cli *c, job *j) {

@@ -17,6 +17,8 @@ static int make_context(cli *c) {
     char why[256];
     lens_ctx_opts opts = { .threads = (int)whole_of(c, "threads", 0),
                            .strict = has(c, "strict"),
+                           .tune = has(c, "tune"),
+                           .wisdom = text_of(c, "wisdom", NULL),
                            .log = log_line,
                            .log_user = c };
     lens_status status = lens_ctx_new(&c->ctx, &opts, why);

@@ -75,8 +75,16 @@ typedef struct lens_ctx_opts {
     bool strict; /* only algorithms that form every product (no Winograd) for nets made with this
                         context: a few times smaller rounding error, an output that no pixel outside
                         its window changes by a bit, less speed */
-    lens_alloc alloc; /* resize == NULL: malloc and free */
-    lens_log_fn *log; /* NULL: silence */
+    /* Which algorithm computes a convolution is estimated from its shape, the same everywhere. With `tune`,
+     * new sessions measure instead, some seconds for a large net. Results then differ in the last bits, by
+     * algorithm alone; where there is no choice, as in `strict` nets, nothing differs. `wisdom`: a text
+     * file (copied name) of what was measured, read by every new session and, with `tune`, written.
+     * Lines for another CPU, level, number of threads or version of the library do not count. What is wrong
+     * with the file is said through `log`, and the session goes on without. */
+    bool tune;
+    const char *wisdom; /* NULL: none */
+    lens_alloc alloc;   /* resize == NULL: malloc and free */
+    lens_log_fn *log;   /* NULL: silence */
     void *log_user;
 } lens_ctx_opts;
 

@@ -59,6 +59,8 @@ struct pool;
 struct kern;
 struct pool *ctx_pool(lens_ctx *);             /* pool.h */
 bool ctx_strict(const lens_ctx *);             /* lens_ctx_opts.strict */
+bool ctx_tunes(const lens_ctx *);              /* lens_ctx_opts.tune */
+const char *ctx_wisdom(const lens_ctx *);      /* lens_ctx_opts.wisdom, NULL: no file */
 const struct kern *ctx_kern(const lens_ctx *); /* kern/kern.h; never NULL */
 
 /* The two things a context asks of the room above it, which base must not include: kern/kern.h has

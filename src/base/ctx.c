@@ -194,8 +194,11 @@ lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256
     ctx->log = opts->log;
     ctx->log_user = opts->log_user;
     ctx->strict = opts->strict;
+    ctx->tune = opts->tune;
     ctx->kern = kern;
     lens_status status = pool_new(ctx, &ctx->pool, threads);
+    if (status == LENS_OK && opts->wisdom && !(ctx->wisdom = ctx_strdup(ctx, opts->wisdom)))
+        status = LENS_NOMEM;
     if (status != LENS_OK) {
         snprintf(why, 256, "%.255s", ctx->why);
         lens_ctx_free(ctx);
@@ -216,6 +219,7 @@ lens_status ctx_side(lens_ctx *ctx, lens_ctx **out) {
 
 void lens_ctx_free(lens_ctx *ctx) {
     if (!ctx) return;
+    ctx_free(ctx, ctx->wisdom);
     pool_free(ctx, ctx->pool);
     lens_alloc alloc = ctx->alloc;
     alloc.resize(alloc.user, ctx, sizeof *ctx, 0);
@@ -227,4 +231,6 @@ struct pool *ctx_pool(lens_ctx *ctx) {
     return ctx->pool;
 }
 bool ctx_strict(const lens_ctx *ctx) { return ctx->strict; }
+bool ctx_tunes(const lens_ctx *ctx) { return ctx->tune; }
+const char *ctx_wisdom(const lens_ctx *ctx) { return ctx->wisdom; }
 const struct kern *ctx_kern(const lens_ctx *ctx) { return ctx->kern; }

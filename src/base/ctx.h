@@ -12,7 +12,8 @@ enum { CTX_WHY_BYTES = 4096 }; /* a strict load lists the names of some fifty te
 
 struct lens_ctx {
     lens_alloc alloc;
-    bool default_alloc, strict;
+    bool default_alloc, strict, tune;
+    char *wisdom;
     lens_log_fn *log;
     void *log_user;
     struct pool *pool;

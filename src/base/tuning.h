@@ -92,4 +92,11 @@ enum {
 };
 #endif
 
+/* Measuring algorithms (net/tune.c).
+ *   SWEEP_BYTES  of the net's weights, read before each try: two L3 slices of 32 MiB.
+ *   ROUNDS       tries of each way, the best of which counts, unless SECONDS have passed before; three in
+ *                any case. */
+enum { TUNE_SWEEP_BYTES = 64 << 20, TUNE_ROUNDS = 9 };
+#define TUNE_SECONDS 0.25
+
 #endif

@@ -250,4 +250,8 @@ const struct kern *kern_select(const char *isa, char *why, size_t why_size);
 /* The tables this CPU can run, slowest first; returns how many. For kcheck. */
 int kern_levels(const struct kern *level[4]);
 
+/* The model of the first CPU as the kernel lists it, printable: "cpu family 26, model 2, model name AMD
+ * EPYC, stepping 1"; "" where it lists none. Cut to `size`. */
+void kern_cpu(char *text, size_t size);
+
 #endif

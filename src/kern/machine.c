@@ -92,6 +92,34 @@ lens_status lens_machine_bandwidth(lens_ctx *ctx, int threads, size_t bytes, len
     return LENS_OK;
 }
 
+static bool names_cpu(const char *field, size_t length) {
+    static const char *const names[] = { "model name", "cpu family",      "model",
+                                         "stepping",   "CPU implementer", "CPU variant",
+                                         "CPU part",   "CPU revision" };
+    for (size_t i = 0; i < LENS_COUNT(names); i++)
+        if (strlen(names[i]) == length && !memcmp(names[i], field, length)) return true;
+    return false;
+}
+
+void kern_cpu(char *text, size_t size) {
+    char line[256];
+    size_t at = 0;
+    FILE *in = fopen("/proc/cpuinfo", "re");
+    text[0] = 0;
+    while (in && fgets(line, sizeof line, in) && line[0] != '\n') { /* "model name\t: AMD EPYC" */
+        const char *value = strchr(line, ':');
+        size_t field = strcspn(line, "\t:");
+        if (!value || !names_cpu(line, field) || at >= size) continue;
+        line[strcspn(line, "\n")] = 0;
+        value += 1 + strspn(value + 1, " ");
+        at += (size_t)snprintf(text + at, size - at, "%s%.*s %s", at ? ", " : "", (int)field, line,
+                               value);
+    }
+    if (in) fclose(in);
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~') *text = '?';
+}
+
 size_t lens_machine_cache(int level) {
     for (int i = 0; i < 8; i++) {
         static const char *const field[] = { "level", "type", "size" };

@@ -5,7 +5,7 @@
  * shapes, options and addresses of weights never change again.
  *
  * Reading order: builder.c (a net grows) - finish.c (it is closed) - plan.c (who shares which memory)
- * - session.c (running) - text.c and model.c (files).
+ * - tune.c (algorithms by measurement) - session.c (running) - text.c and model.c (files).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef NET_NET_H
@@ -123,6 +123,7 @@ typedef struct plan_edge {
 typedef struct plan_node {
     plan_forward forward;
     int head;     /* the node that does this one's forward: itself, unless fused */
+    op_choice by; /* algorithms of its passes */
     act_kind act; /* fused into this node */
     float slope;
     int norm, before, addend; /* nodes that op_run's fields of these names come from, or NONE */
@@ -151,5 +152,11 @@ void plan_free(lens_ctx *, memory_plan *);
  * the tightest gap. Returns the bytes needed, or SIZE_MAX if that overflows. work: room for 2*count
  * pointers. */
 size_t plan_place(plan_buffer *, int count, plan_buffer **work);
+
+/* ---- tune.c ---- */
+
+/* Sets `by` of the nodes that have a choice by lens_ctx_opts.tune and .wisdom; the others, and all without
+ * these, are left. LENS_NOMEM. */
+lens_status tune_choose(const lens_net *, lens_ctx *, const lens_session_opts *opts, plan_node *);
 
 #endif

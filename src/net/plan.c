@@ -242,7 +242,7 @@ static bool fuse_before(planner *p, int i) {
         act = op_act(&net->node[reader]->op, &slope);
     }
     if (readers(p, last) != 1 || !has(p, reader, OP_FUSES_NORM) ||
-        !net->node[reader]->op.kind->takes_before(&net->node[reader]->op))
+        !net->node[reader]->op.kind->takes_before(&net->node[reader]->op, p->plan->node[reader].by))
         return false;
     plan_node *node = &p->plan->node[reader];
     node->before = i, node->before_act = act, node->before_slope = slope;
@@ -332,7 +332,8 @@ static void plan_work(planner *p) {
     size_t scratch = 0, thread_scratch = 0;
     for (int i = 0; i < net->nodes; i++) {
         const op_node *op = &net->node[i]->op;
-        op_plan work = { .before = p->plan->node[i].before != PLAN_NONE };
+        op_plan work = { .before = p->plan->node[i].before != PLAN_NONE,
+                         .by = p->plan->node[i].by };
         if (op->kind->plan && runs(p, i))
             op->kind->plan(op, kern, threads, p->opts->batch, p->opts->train, &work);
         if (p->opts->train)
@@ -388,6 +389,8 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
         plan->node[i].edge = edge;
         edge += net->node[i]->op.inputs;
     }
+    status = tune_choose(net, ctx, opts, plan->node);
+    if (status != LENS_OK) goto done;
     find_readers(&p);
     find_paths(&p);
     plan_values(&p);

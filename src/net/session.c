@@ -77,6 +77,7 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .batch = s->opts.batch,
         .act = plan->act,
         .slope = plan->slope,
+        .by = plan->by,
         .seed = s->opts.seed,
         .serial = (uint32_t)i,
         .x = it->x,
@@ -537,15 +538,12 @@ lens_status lens_timing(lens_session *s, const lens_node *node, lens_node_timing
                         node->op.name);
     if (!s->n) return ctx_fail(s->ctx, LENS_BAD_ARG, "%s: nothing has been run yet", node->op.name);
     const session_node *it = &s->node[node->index];
-    const char *(*by)(const op_node *, op_pass) = node->op.kind->algorithm;
     *out = (lens_node_timing){ .forward = it->forward_s,
                                .backward = it->backward_s,
                                .merged = it->plan->forward == PLAN_SKIP };
-    if (by) {
-        out->forward_by = by(&node->op, OP_FORWARD);
-        out->input_by = by(&node->op, OP_INPUT_GRAD);
-        out->weight_by = by(&node->op, OP_WEIGHT_GRAD);
-    }
+    const char **by[] = { &out->forward_by, &out->input_by, &out->weight_by };
+    for (int i = 0; node->op.kind->algorithm && i < OP_PASSES; i++)
+        *by[i] = op_algorithm_name[node->op.kind->algorithm(&node->op, i, it->plan->by.of[i])];
     return LENS_OK;
 }
 

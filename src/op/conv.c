@@ -71,30 +71,41 @@ void conv_params(op_node *d, int out, int in_per_group, int out_first, lens_size
 
 /* ---- Algorithm ------------------------------------------------------------------------------- */
 
-conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint) {
-    return (conv_pass){ *s, adjoint, wino_suits(s, adjoint, ctx_strict(d->ctx)) };
+conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint, op_algorithm wanted) {
+    conv_pass p = { .s = *s, .adjoint = adjoint };
+    if (ctx_strict(d->ctx) || !wino_can(s, adjoint)) return p;
+    p.m = wanted == OP_ESTIMATED   ? wino_estimate(s, adjoint)
+          : wanted == OP_WINOGRAD2 ? 2
+          : wanted == OP_WINOGRAD4 ? 4
+                                   : 0;
+    return p;
 }
 
-const char *conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass) {
-    bool winograd = pass == OP_WEIGHT_GRAD
-                        ? wino_suits(s, false, ctx_strict(d->ctx))
-                        : conv_pass_of(d, s, adjoint == (pass == OP_FORWARD)).winograd;
-    return winograd ? "winograd" : "direct";
+/* Weight gradients cut the picture as the forward pass of the convolution does. */
+static conv_pass weights_pass(const op_node *d, const conv_shape *s, op_choice by) {
+    return conv_pass_of(d, s, false, by.of[OP_WEIGHT_GRAD]);
+}
+
+op_algorithm conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass,
+                            op_algorithm wanted) {
+    bool turned = pass != OP_WEIGHT_GRAD && adjoint == (pass == OP_FORWARD);
+    int m = conv_pass_of(d, s, turned, wanted).m;
+    return m == 2 ? OP_WINOGRAD2 : m == 4 ? OP_WINOGRAD4 : OP_DIRECT;
 }
 
 size_t conv_pass_bytes(const conv_pass *p, const struct kern *kern) {
-    return p->winograd ? wino_bytes(&p->s, p->adjoint, kern) : corr_bytes(&p->s, p->adjoint);
+    return p->m ? wino_bytes(&p->s, p->adjoint, p->m, kern) : corr_bytes(&p->s, p->adjoint);
 }
 
 size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern *kern, int batch) {
-    return p->winograd ? wino_thread_bytes(&p->s, p->adjoint, kern, batch)
-                       : corr_thread_bytes(&p->s, p->adjoint, before, kern);
+    return p->m ? wino_thread_bytes(&p->s, p->adjoint, p->m, kern, batch)
+                : corr_thread_bytes(&p->s, p->adjoint, before, kern);
 }
 
 void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w, const float *scale,
                    const corr_io *io) {
-    if (p->winograd) {
-        wino_build(cache, &p->s, p->adjoint, io->kern);
+    if (p->m) {
+        wino_build(cache, &p->s, p->adjoint, p->m, io->kern);
         if (repack) wino_pack(cache, io->kern, io->workers, w, scale);
         wino_run(cache, io);
     } else {
@@ -133,16 +144,19 @@ static void fold(const op_run *r, const folded *f) {
 
 void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct kern *kern,
                int batch, bool train, op_plan *p) {
-    conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
+    conv_pass forward = conv_pass_of(d, s, adjoint, p->by.of[OP_FORWARD]),
+              back = conv_pass_of(d, s, !adjoint, p->by.of[OP_INPUT_GRAD]),
+              weights = weights_pass(d, s, p->by);
     p->cache = sizeof(float) * folded_of(d, NULL).floats + conv_pass_bytes(&forward, kern);
     p->thread_scratch = conv_pass_thread_bytes(&forward, p->before, kern, batch);
     if (!train) return;
     p->cache += conv_pass_bytes(&back, kern);
     p->thread_scratch =
         larger(p->thread_scratch, conv_pass_thread_bytes(&back, false, kern, batch));
-    if (wino_suits(s, false, ctx_strict(d->ctx))) {
-        p->thread_scratch = larger(p->thread_scratch, wino_weights_thread_bytes(s, kern, batch));
-        p->scratch = wino_weights_bytes(s, kern, batch);
+    if (weights.m) {
+        p->thread_scratch =
+            larger(p->thread_scratch, wino_weights_thread_bytes(s, weights.m, kern, batch));
+        p->scratch = wino_weights_bytes(s, weights.m, kern, batch);
         return;
     }
     p->cache += corr_table_bytes(s, kern);
@@ -152,7 +166,7 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
 
 void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
-    conv_pass pass = conv_pass_of(d, s, adjoint);
+    conv_pass pass = conv_pass_of(d, s, adjoint, r->by.of[OP_FORWARD]);
     folded f = folded_of(d, r->cache);
     if (r->repack) fold(r, &f);
     bool fused = r->act == ACT_NONE || r->act == ACT_RELU || r->act == ACT_LEAKY;
@@ -178,13 +192,15 @@ void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
     if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
 }
 
-bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint) {
-    return !conv_pass_of(d, s, adjoint).winograd;
+bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint, op_choice by) {
+    return conv_pass_of(d, s, adjoint, by.of[OP_FORWARD]).m == 0;
 }
 
 void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
-    conv_pass forward = conv_pass_of(d, s, adjoint), back = conv_pass_of(d, s, !adjoint);
+    conv_pass forward = conv_pass_of(d, s, adjoint, r->by.of[OP_FORWARD]),
+              back = conv_pass_of(d, s, !adjoint, r->by.of[OP_INPUT_GRAD]),
+              weights = weights_pass(d, s, r->by);
     char *back_cache = (char *)r->cache + sizeof(float) * folded_of(d, NULL).floats +
                        conv_pass_bytes(&forward, r->kern);
     if (r->dx[0])
@@ -198,9 +214,9 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                                   .thread_stride = r->thread_stride });
     /* A transposed convolution's input is the output gradient of the convolution it turns round. */
     const float *x = adjoint ? r->dy : r->x[0], *dy = adjoint ? r->x[0] : r->dy;
-    if (r->dparam[0] && wino_suits(s, false, ctx_strict(d->ctx))) {
-        wino_weights(s, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch, r->thread_scratch,
-                     r->thread_stride);
+    if (r->dparam[0] && weights.m) {
+        wino_weights(s, weights.m, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
+                     r->thread_scratch, r->thread_stride);
     } else if (r->dparam[0]) {
         corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
         corr_build_tables(tables, s, r->kern);

@@ -25,14 +25,15 @@ void conv_params(op_node *, int out, int in_per_group, int out_first, lens_size 
 enum { CONV_MAX = 1 << 16 };
 #define CONV_MAX_WEIGHTS ((int64_t)1 << 31)
 
-/* One pass of a convolution by the algorithm that suits it: Winograd (wino.h) or direct (corr.h). It
- * depends on the shape and on the context's `strict` alone, so an algorithm, and with it every bit, is
- * the same for any batch, thread count and session. `cache`: conv_pass_bytes, zeroed at first. */
+/* One pass of a convolution by an algorithm: Winograd (wino.h) or direct (corr.h). The estimate depends
+ * on the shape and on the context's `strict` alone, so an algorithm, and with it every bit, is the same for
+ * any batch, thread count and session that asks for no other. `cache`: conv_pass_bytes, zeroed at first. */
 typedef struct conv_pass {
     conv_shape s;
-    bool adjoint, winograd;
+    bool adjoint;
+    int m; /* side of Winograd's tiles; 0: direct */
 } conv_pass;
-conv_pass conv_pass_of(const op_node *, const conv_shape *, bool adjoint);
+conv_pass conv_pass_of(const op_node *, const conv_shape *, bool adjoint, op_algorithm wanted);
 size_t conv_pass_bytes(const conv_pass *, const struct kern *);
 size_t conv_pass_thread_bytes(const conv_pass *, bool before, const struct kern *, int batch);
 /* scale: of the output maps, when repacking; NULL: 1. */
@@ -40,14 +41,15 @@ void conv_pass_run(const conv_pass *, void *cache, bool repack, const float *w, 
                    const corr_io *);
 
 /* op_kind.algorithm of a layer whose forward pass is `adjoint` or not. */
-const char *conv_algorithm(const op_node *, const conv_shape *, bool adjoint, op_pass);
+op_algorithm conv_algorithm(const op_node *, const conv_shape *, bool adjoint, op_pass,
+                            op_algorithm wanted);
 
 /* What training needs besides the forward pass. The cache of a session: forward | backward | tables. */
 void conv_plan(const op_node *, const conv_shape *, bool adjoint_forward, const struct kern *,
                int batch, bool train, op_plan *);
 
 /* op_kind.takes_before: panels are copied anyhow; Winograd's input transform has no place for it. */
-bool conv_takes_before(const op_node *, const conv_shape *, bool adjoint_forward);
+bool conv_takes_before(const op_node *, const conv_shape *, bool adjoint_forward, op_choice);
 
 /* Forward of a layer whose forward pass is `adjoint` or not; backward of the same. y's maps: out_maps. */
 void conv_forward(const op_run *, const conv_shape *, bool adjoint);

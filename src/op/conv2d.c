@@ -164,9 +164,9 @@ static void plan(const op_node *d, const struct kern *kern, int threads, int bat
     conv_plan(d, &s, false, kern, batch, train, p);
 }
 
-static bool takes_before(const op_node *d) {
+static bool takes_before(const op_node *d, op_choice by) {
     conv_shape s = shape_of(d);
-    return conv_takes_before(d, &s, false);
+    return conv_takes_before(d, &s, false, by);
 }
 
 static void forward(const op_run *r) {
@@ -182,9 +182,9 @@ static void backward(const op_run *r) {
         table_apply(o->table, s.o, s.c, (size_t)(s.kh * s.kw), r->dparam[0]);
 }
 
-static const char *algorithm(const op_node *d, op_pass pass) {
+static op_algorithm algorithm(const op_node *d, op_pass pass, op_algorithm wanted) {
     conv_shape s = shape_of(d);
-    return conv_algorithm(d, &s, false, pass);
+    return conv_algorithm(d, &s, false, pass, wanted);
 }
 
 /* Absent connections have no weight, whatever an initialiser or a file wrote there. */

@@ -96,9 +96,9 @@ static void backward(const op_run *r) {
     conv_backward(r, &s, true);
 }
 
-static const char *algorithm(const op_node *d, op_pass pass) {
+static op_algorithm algorithm(const op_node *d, op_pass pass, op_algorithm wanted) {
     conv_shape s = shape_of(d);
-    return conv_algorithm(d, &s, true, pass);
+    return conv_algorithm(d, &s, true, pass, wanted);
 }
 
 const op_kind op_conv_transpose2d = {

@@ -63,9 +63,27 @@ typedef struct op_node {
     char label[48];
 } op_node;
 
+typedef enum op_pass { OP_FORWARD, OP_INPUT_GRAD, OP_WEIGHT_GRAD, OP_PASSES } op_pass;
+
+/* How a pass is computed where there is a choice; OP_ESTIMATED: as the operator's estimate of costs says,
+ * which depends on nothing but the node. */
+typedef enum op_algorithm {
+    OP_ESTIMATED,
+    OP_DIRECT,
+    OP_WINOGRAD2, /* F(2x2, 3x3) */
+    OP_WINOGRAD4, /* F(4x4, 3x3) */
+    OP_ALGORITHMS
+} op_algorithm;
+extern const char *const op_algorithm_name[OP_ALGORITHMS]; /* "direct" */
+
+typedef struct op_choice {
+    op_algorithm of[OP_PASSES];
+} op_choice;
+
 /* What a node needs in a session, in bytes; all zeroed before plan. */
 typedef struct op_plan {
     bool before;           /* given: the input will come through op_run.before */
+    op_choice by;          /* given */
     size_t saved;          /* from forward to backward of the same step (training only) */
     size_t cache;          /* lives with the session: packed weights, offset tables */
     size_t scratch;        /* during one forward or backward */
@@ -100,6 +118,7 @@ typedef struct op_run {
      * through `norm`, has `addend` added (shaped like y), and meets `act`. */
     op_norm before, norm; /* node NULL: nothing */
     const float *addend;  /* NULL: nothing */
+    op_choice by;         /* as planned */
     uint64_t seed;        /* dropout */
     uint32_t step;
     uint32_t serial; /* the node's number in the net: dropout layers differ by it */
@@ -153,8 +172,6 @@ typedef struct op_option {
     const char *what; /* "feature maps; required" */
 } op_option;
 
-typedef enum op_pass { OP_FORWARD, OP_INPUT_GRAD, OP_WEIGHT_GRAD } op_pass;
-
 struct op_kind {
     const char *name;    /* as in net text: "conv2d" */
     const char *formula; /* one line */
@@ -174,13 +191,15 @@ struct op_kind {
     /* In inference y = scale[c]*x + shift[c] for each channel: writes both (c floats). NULL: it is not. */
     void (*affine)(const op_node *, float *const *param, float *scale, float *shift);
     /* OP_FUSES_NORM: whether reading x[0] through `before` costs this node less than another pass. */
-    bool (*takes_before)(const op_node *);
+    bool (*takes_before)(const op_node *, op_choice);
     /* Values of a non-trainable parameter after lens_net_finish (fixed codes); NULL: `start`. */
     void (*fixed)(const op_node *, int param, float *value);
     /* Puts a parameter back on what the operator allows (absent connections to 0) after an initialiser,
      * a file or a user wrote it. Idempotent; gradients respect it by themselves. NULL: all allowed. */
     void (*constrain)(const op_node *, int param, float *value);
-    const char *(*algorithm)(const op_node *, op_pass); /* its name; NULL: there is no choice */
+    /* What computes a pass when `wanted` is asked for: that, where it can and may; else the estimate's or
+     * the direct way. Never OP_ESTIMATED. NULL: there is no choice. */
+    op_algorithm (*algorithm)(const op_node *, op_pass, op_algorithm wanted);
 };
 
 /* All operators; ends with NULL. op_find: by name, NULL if none. */

@@ -56,6 +56,13 @@ const op_kind *const op_kinds[] = {
     NULL,
 };
 
+const char *const op_algorithm_name[OP_ALGORITHMS] = {
+    [OP_ESTIMATED] = "estimated",
+    [OP_DIRECT] = "direct",
+    [OP_WINOGRAD2] = "winograd2",
+    [OP_WINOGRAD4] = "winograd4",
+};
+
 const op_kind *op_find(const char *name) {
     for (const op_kind *const *kind = op_kinds; *kind; kind++)
         if (!strcmp((*kind)->name, name)) return *kind;

@@ -33,11 +33,13 @@ static double cycles(const conv_shape *s, int m, int out_h, int out_w) {
            (bytes > TUNE_WINO_BYTES ? bytes / 32 : 0);
 }
 
-/* Outputs of a tile along an axis; 0: the direct way. */
-static int tile_side(const conv_shape *s, bool adjoint) {
-    if (s->groups != 1 || s->kh != 3 || s->kw != 3) return 0;
-    if (s->sh != 1 || s->sw != 1 || s->dh != 1 || s->dw != 1) return 0;
-    if (adjoint && (s->pt > 2 || s->pl > 2)) return 0;
+bool wino_can(const conv_shape *s, bool adjoint) {
+    if (s->groups != 1 || s->kh != 3 || s->kw != 3) return false;
+    if (s->sh != 1 || s->sw != 1 || s->dh != 1 || s->dw != 1) return false;
+    return !adjoint || (s->pt <= 2 && s->pl <= 2);
+}
+
+int wino_estimate(const conv_shape *s, bool adjoint) {
     int out_h = adjoint ? s->h : s->oh, out_w = adjoint ? s->w : s->ow, best = 0;
     if (s->c < TUNE_WINO_MAPS || s->o < TUNE_WINO_MAPS) return 0;
     if (out_h < TUNE_WINO_SIDE || out_w < TUNE_WINO_SIDE) return 0;
@@ -46,14 +48,10 @@ static int tile_side(const conv_shape *s, bool adjoint) {
     return best;
 }
 
-bool wino_suits(const conv_shape *s, bool adjoint, bool strict) {
-    return !strict && tile_side(s, adjoint) != 0;
-}
-
 /* ---- Layout ---------------------------------------------------------------------------------- */
 
-static void lay_out(wino *w, const conv_shape *s, bool adjoint, const struct kern *kern) {
-    *w = (wino){ .adjoint = adjoint, .flip = s->flip, .m = tile_side(s, adjoint) };
+static void lay_out(wino *w, const conv_shape *s, bool adjoint, int m, const struct kern *kern) {
+    *w = (wino){ .adjoint = adjoint, .flip = s->flip, .m = m };
     w->in = (wino_tiles){ .h = s->h, .w = s->w, .y = -s->pt, .x = -s->pl };
     w->out = (wino_tiles){ .h = s->oh, .w = s->ow };
     w->in_c = s->c, w->out_c = s->o;
@@ -68,16 +66,16 @@ static void lay_out(wino *w, const conv_shape *s, bool adjoint, const struct ker
     w->rows = up(w->out_c, 2 * up(w->out_c, 2 * kern->tile_rows[1]));
 }
 
-size_t wino_bytes(const conv_shape *s, bool adjoint, const struct kern *kern) {
+size_t wino_bytes(const conv_shape *s, bool adjoint, int m, const struct kern *kern) {
     wino w;
-    lay_out(&w, s, adjoint, kern);
+    lay_out(&w, s, adjoint, m, kern);
     return align64(sizeof w) +
            align64(sizeof(float) * (size_t)points_of(w.m) * (size_t)w.in_c * (size_t)w.out_c);
 }
 
-void wino_build(wino *w, const conv_shape *s, bool adjoint, const struct kern *kern) {
+void wino_build(wino *w, const conv_shape *s, bool adjoint, int m, const struct kern *kern) {
     if (w->built) return;
-    lay_out(w, s, adjoint, kern);
+    lay_out(w, s, adjoint, m, kern);
     w->packed = (float *)((char *)w + align64(sizeof *w));
     w->built = true;
 }
@@ -100,9 +98,10 @@ static grouping group(const wino *w, const struct kern *kern, int n) {
     return g;
 }
 
-size_t wino_thread_bytes(const conv_shape *s, bool adjoint, const struct kern *kern, int batch) {
+size_t wino_thread_bytes(const conv_shape *s, bool adjoint, int m, const struct kern *kern,
+                         int batch) {
     wino w;
-    lay_out(&w, s, adjoint, kern);
+    lay_out(&w, s, adjoint, m, kern);
     return group(&w, kern, batch).bytes;
 }
 
@@ -289,8 +288,9 @@ typedef struct weights_job {
 } weights_job;
 
 /* Fills in all but the addresses; returns the floats of v, d and u. */
-static size_t lay_out_weights(weights_job *j, const conv_shape *s, const struct kern *kern, int n) {
-    lay_out(&j->w, s, false, kern);
+static size_t lay_out_weights(weights_job *j, const conv_shape *s, int m, const struct kern *kern,
+                              int n) {
+    lay_out(&j->w, s, false, m, kern);
     int points = points_of(j->w.m);
     size_t column = sizeof(float) * (size_t)points * (size_t)(s->c + s->o);
     int most = imin(TUNE_WINO_SUM, (int)(TUNE_WINO_BYTES / 2 / column));
@@ -304,14 +304,14 @@ static size_t lay_out_weights(weights_job *j, const conv_shape *s, const struct 
     return (size_t)points * (size_t)(j->v_point + j->d_point + j->u_point);
 }
 
-size_t wino_weights_bytes(const conv_shape *s, const struct kern *kern, int batch) {
+size_t wino_weights_bytes(const conv_shape *s, int m, const struct kern *kern, int batch) {
     weights_job j;
-    return sizeof(float) * lay_out_weights(&j, s, kern, batch);
+    return sizeof(float) * lay_out_weights(&j, s, m, kern, batch);
 }
 
-size_t wino_weights_thread_bytes(const conv_shape *s, const struct kern *kern, int batch) {
+size_t wino_weights_thread_bytes(const conv_shape *s, int m, const struct kern *kern, int batch) {
     weights_job j;
-    lay_out_weights(&j, s, kern, batch);
+    lay_out_weights(&j, s, m, kern, batch);
     size_t turned = (size_t)j.columns * (size_t)(j.d_pitch + 2 * kern->lanes);
     size_t kernels = 9 * (size_t)s->c;
     return sizeof(float) * ((turned > kernels ? turned : kernels) + LENS_SLACK);
@@ -373,7 +373,7 @@ static void gather_task(void *arg, int map, int thread) {
     j->kern->transpose(9, w->in_c, g, w->in_c, j->dw + (ptrdiff_t)map * w->in_c * 9, 9);
 }
 
-void wino_weights(const conv_shape *s, const struct kern *kern, pool *workers, int n,
+void wino_weights(const conv_shape *s, int m, const struct kern *kern, pool *workers, int n,
                   const float *x, const float *dy, float *dw, void *scratch, void *thread_scratch,
                   size_t thread_stride) {
     weights_job j = { .x = x,
@@ -382,7 +382,7 @@ void wino_weights(const conv_shape *s, const struct kern *kern, pool *workers, i
                       .v = scratch,
                       .thread_scratch = thread_scratch,
                       .thread_stride = thread_stride };
-    lay_out_weights(&j, s, kern, n);
+    lay_out_weights(&j, s, m, kern, n);
     int points = points_of(j.w.m), tiles = n * j.w.tiles;
     j.d = j.v + points * j.v_point;
     j.u = j.d + points * j.d_point;

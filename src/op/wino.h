@@ -34,20 +34,22 @@ typedef struct wino {
     float *packed;      /* [row block][point][in_c][rows] */
 } wino;
 
-/* Whether this pass pays and its numbers are allowed. */
-bool wino_suits(const conv_shape *, bool adjoint, bool strict);
-size_t wino_bytes(const conv_shape *, bool adjoint, const struct kern *);
-size_t wino_thread_bytes(const conv_shape *, bool adjoint, const struct kern *, int batch);
-void wino_build(wino *, const conv_shape *, bool adjoint, const struct kern *);
+/* Whether a pass can go this way at all. */
+bool wino_can(const conv_shape *, bool adjoint);
+/* The m that an estimate of costs prefers for a pass that can; 0: the direct way. */
+int wino_estimate(const conv_shape *, bool adjoint);
+size_t wino_bytes(const conv_shape *, bool adjoint, int m, const struct kern *);
+size_t wino_thread_bytes(const conv_shape *, bool adjoint, int m, const struct kern *, int batch);
+void wino_build(wino *, const conv_shape *, bool adjoint, int m, const struct kern *);
 /* w (o, c, 3, 3), multiplied by scale[output map] unless that is NULL. */
 void wino_pack(wino *, const struct kern *, pool *, const float *w, const float *scale);
 void wino_run(const wino *, const corr_io *);
 
 /* dw (o, c, 3, 3) = G' dU G, dU[point] = sum over the tiles of n pictures of (A dy A')[point] V[point]', in
- * the order of the tiles; where the forward pass suits. scratch: wino_weights_bytes. */
-size_t wino_weights_bytes(const conv_shape *, const struct kern *, int batch);
-size_t wino_weights_thread_bytes(const conv_shape *, const struct kern *, int batch);
-void wino_weights(const conv_shape *, const struct kern *, pool *, int n, const float *x,
+ * the order of the tiles; where the forward pass can. scratch: wino_weights_bytes. */
+size_t wino_weights_bytes(const conv_shape *, int m, const struct kern *, int batch);
+size_t wino_weights_thread_bytes(const conv_shape *, int m, const struct kern *, int batch);
+void wino_weights(const conv_shape *, int m, const struct kern *, pool *, int n, const float *x,
                   const float *dy, float *dw, void *scratch, void *thread_scratch,
                   size_t thread_stride);
 
