@@ -1,9 +1,11 @@
 /* dense.c - fully connected layer: y = x w^T + b.
  *
  * All three passes are products of the same driver: the forward pass with both operands packed (the
- * weights once per change), the backward passes straight from memory.
+ * weights once per change), the backward passes straight from memory. Weights too many for a core's cache
+ * are never packed: the forward pass streams them as they are stored, in inner products.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "base/tuning.h"
 #include "op/gemm.h"
 #include "op/op.h"
 
@@ -57,18 +59,64 @@ static gemm forward_tile(const struct kern *kern, int batch) {
     return g;
 }
 
+/* The shape alone decides, so that the bits are the same for any batch. */
+static bool streamed(const op_node *d) {
+    return d->param[0].count > TUNE_DENSE_BYTES / sizeof(float);
+}
+
 static void plan(const op_node *d, const struct kern *kern, int threads, int batch, bool train,
                  op_plan *p) {
     (void)threads;
     int f = features(d), out = d->out.c;
-    p->cache =
-        sizeof(float) * (gemm_packed_b(out, f, forward_tile(kern, batch).columns) + LENS_SLACK);
+    if (!streamed(d))
+        p->cache =
+            sizeof(float) * (gemm_packed_b(out, f, forward_tile(kern, batch).columns) + LENS_SLACK);
     int widest = train && out > f ? out : f;
     p->scratch = sizeof(float) * (size_t)batch * (size_t)widest;
 }
 
+/* A few outputs of all samples, so that weights come from memory once. */
+static void stream_task(void *arg, int task, int thread) {
+    const op_run *r = arg;
+    const struct kern *kern = r->kern;
+    int f = features(r->node), out = r->node->out.c, first = task * kern->dot_rows;
+    int rows = out - first < kern->dot_rows ? out - first : kern->dot_rows;
+    int32_t x_at[DOT_MAX_COLUMNS], y_at[DOT_MAX_COLUMNS];
+    (void)thread;
+    for (int j = 0; j < kern->dot_columns; j++) x_at[j] = j * f, y_at[j] = j * out;
+    for (size_t n = 0; n < (size_t)r->n; n++)
+        for (int o = first; o < first + rows; o++)
+            r->y[n * (size_t)out + (size_t)o] = r->node->params == 2 ? r->param[1][o] : 0;
+    for (int n = 0; n < r->n; n += kern->dot_columns)
+        kern->dot(&(dot_job){
+            .a = r->param[0] + (ptrdiff_t)first * f,
+            .a_i = f,
+            .b = r->x[0] + (ptrdiff_t)n * f,
+            .b_j = x_at,
+            .out = r->y + (ptrdiff_t)n * out + first,
+            .out_i = 1,
+            .out_j = y_at,
+            .rows = rows,
+            .columns = r->n - n < kern->dot_columns ? r->n - n : kern->dot_columns,
+            .images = 1,
+            .lines = 1,
+            .length = f,
+        });
+}
+
+static void forward_streamed(const op_run *r) {
+    int out = r->node->out.c, rows = r->kern->dot_rows;
+    double ns = (double)rows * features(r->node) * (1 + r->n / 8.0) / 8; /* 8 weights, or 64 MACs */
+    pool_run(r->pool, (out + rows - 1) / rows, ns, stream_task, (void *)r);
+    if (r->act != ACT_NONE) r->kern->act(r->act, r->slope, (size_t)r->n * (size_t)out, r->y, r->y);
+}
+
 static void forward(const op_run *r) {
     const op_node *d = r->node;
+    if (streamed(d)) {
+        forward_streamed(r);
+        return;
+    }
     int f = features(d), out = d->out.c;
     gemm g = forward_tile(r->kern, r->batch);
     if (r->repack) gemm_pack_b(r->kern, r->pool, r->param[0], out, f, g.columns, r->cache);
