@@ -1,7 +1,8 @@
 /* dense.c - fully connected layer: y = x w^T + b.
  *
- * All three passes are products of the same driver: the forward pass with both operands packed (the
- * weights once per change), the backward passes straight from memory.
+ * All three passes are products of the same driver. Inference packs both operands, the weights once; in
+ * a training session, where weights serve but once, they are turned as they are read (AlexNet, 16
+ * pictures: 17 ms instead of 35 for the three layers; 2026-11, two cores of a Zen 5).
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/gemm.h"
@@ -60,9 +61,11 @@ static gemm forward_tile(const struct kern *kern, int batch) {
 static void plan(const op_node *d, const struct kern *kern, int threads, int batch, bool train,
                  op_plan *p) {
     (void)threads;
-    int f = features(d), out = d->out.c;
-    p->cache =
-        sizeof(float) * (gemm_packed_b(out, f, forward_tile(kern, batch).columns) + LENS_SLACK);
+    int f = features(d), out = d->out.c, columns = forward_tile(kern, batch).columns;
+    if (train)
+        p->thread_scratch = gemm_thread_bytes(f, columns);
+    else
+        p->cache = sizeof(float) * (gemm_packed_b(out, f, columns) + LENS_SLACK);
     int widest = train && out > f ? out : f;
     p->scratch = sizeof(float) * (size_t)batch * (size_t)widest;
 }
@@ -71,7 +74,6 @@ static void forward(const op_run *r) {
     const op_node *d = r->node;
     int f = features(d), out = d->out.c;
     gemm g = forward_tile(r->kern, r->batch);
-    if (r->repack) gemm_pack_b(r->kern, r->pool, r->param[0], out, f, g.columns, r->cache);
     int most = g.rows;
     g.rows = (r->n + (r->n + most - 1) / most - 1) / ((r->n + most - 1) / most);
     g.m = r->n, g.n = out, g.k = f;
@@ -81,7 +83,14 @@ static void forward(const op_run *r) {
         gemm_pack_a(r->kern, r->pool, r->x[0], f, r->n, f, g.rows, r->scratch);
         g.a = r->scratch;
     }
-    g.b = r->cache;
+    if (!r->cache) { /* a training session's weights serve but once */
+        g.b = r->param[0];
+        g.turned = true;
+        g.thread_scratch = r->thread_scratch, g.thread_stride = r->thread_stride;
+    } else {
+        if (r->repack) gemm_pack_b(r->kern, r->pool, r->param[0], out, f, g.columns, r->cache);
+        g.b = r->cache;
+    }
     g.c = r->y, g.c_m = out;
     g.init = d->params == 2 ? TILE_BIAS_COLUMN : TILE_ZERO;
     g.bias = d->params == 2 ? r->param[1] : NULL;

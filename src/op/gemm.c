@@ -63,6 +63,10 @@ void gemm_pack_b(const struct kern *kern, pool *workers, const float *bt, int n,
     pool_run(workers, blocks(n, columns), 0.2 * columns * k, pack_b_task, &p);
 }
 
+size_t gemm_thread_bytes(int k, int columns) {
+    return sizeof(float) * (size_t)imin(k, TUNE_GEMM_K) * (size_t)columns;
+}
+
 typedef struct run_job {
     const struct kern *kern;
     const gemm *g;
@@ -72,14 +76,18 @@ typedef struct run_job {
 static void run_task(void *arg, int task, int thread) {
     const run_job *r = arg;
     const gemm *g = r->g;
-    (void)thread;
+    float *turned =
+        g->turned ? (float *)((char *)g->thread_scratch + (size_t)thread * g->thread_stride) : NULL;
     int panel = task / r->row_tasks, part = task % r->row_tasks;
     int first = part * r->row_blocks / r->row_tasks,
         end = (part + 1) * r->row_blocks / r->row_tasks;
-    int n0 = panel * g->columns;
+    int n0 = panel * g->columns, columns = imin(g->columns, g->n - n0);
     for (int k0 = 0; k0 == 0 || k0 < g->k; k0 += TUNE_GEMM_K) {
         int k = imin(TUNE_GEMM_K, g->k - k0);
         bool last = k0 + k >= g->k;
+        if (turned)
+            r->kern->transpose(columns, k, g->b + (ptrdiff_t)n0 * g->k + k0, g->k, turned,
+                               g->columns);
         for (int block = first; block < end; block++) {
             int m0 = block * g->rows, rows = imin(g->rows, g->m - m0);
             tile_job t = {
@@ -89,13 +97,13 @@ static void run_task(void *arg, int task, int thread) {
                 .c_m = g->c_m,
                 .k = k,
                 .rows = rows,
-                .columns = imin(g->columns, g->n - n0),
+                .columns = columns,
                 .init = k0 ? TILE_LOAD : g->init,
                 .act = last ? g->act : ACT_NONE,
                 .slope = g->slope,
             };
             t.a = (g->a_k ? g->a + m0 : g->a + (ptrdiff_t)m0 * g->k) + k0 * t.a_k;
-            t.b = (g->b_k ? g->b + n0 : g->b + (ptrdiff_t)n0 * g->k) + k0 * t.b_k;
+            t.b = turned ? turned : (g->b_k ? g->b + n0 : g->b + (ptrdiff_t)n0 * g->k) + k0 * t.b_k;
             t.bias = !g->bias ? NULL : g->bias + (g->init == TILE_BIAS_ROW ? m0 : n0);
             r->kern->tile(&t);
         }

@@ -15,7 +15,11 @@ typedef struct gemm {
     const float *a;
     ptrdiff_t a_k; /* A[k][m] = a[k*a_k + m]; 0: packed by gemm_pack_a */
     const float *b;
-    ptrdiff_t b_k; /* B[k][n] = b[k*b_k + n], slack; 0: packed by gemm_pack_b */
+    ptrdiff_t
+        b_k;     /* B[k][n] = b[k*b_k + n], slack; 0: packed by gemm_pack_b, or given transposed: */
+    bool turned; /* B[k][n] = b[n*g.k + k]: turned round as it is read, in thread_scratch */
+    void *thread_scratch;
+    size_t thread_stride;
     float *c;
     ptrdiff_t c_m;
     tile_init init; /* not TILE_LOAD */
@@ -36,6 +40,9 @@ void gemm_pack_a(const struct kern *, pool *, const float *a, ptrdiff_t a_m, int
 size_t gemm_packed_b(int n, int k, int columns);
 void gemm_pack_b(const struct kern *, pool *, const float *bt, int n, int k, int columns,
                  float *packed);
+
+/* Per-thread scratch in bytes of a product with B turned. */
+size_t gemm_thread_bytes(int k, int columns);
 
 void gemm_run(const struct kern *, pool *, const gemm *);
 
