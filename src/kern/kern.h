@@ -194,11 +194,13 @@ struct kern {
 
     double (*sum)(size_t n, const float *x);
     /* *sum = sum of x-shift, *squares = sum of (x-shift)^2: batch-norm statistics, with the shift
-     * against cancellation. */
-    void (*moments)(size_t n, const float *x, float shift, double *sum, double *squares);
-    /* *dy_sum = sum of dy, *dyx_sum = sum of dy*(x-mean). */
-    void (*norm_back_sums)(size_t n, const float *dy, const float *x, float mean, double *dy_sum,
-                           double *dyx_sum);
+     * against cancellation. The next call will be about the numbers `ahead` floats on in memory, which are
+     * fetched meanwhile; 0: none. */
+    void (*moments)(size_t n, const float *x, float shift, ptrdiff_t ahead, double *sum,
+                    double *squares);
+    /* *dy_sum = sum of dy, *dyx_sum = sum of dy*(x-mean); ahead as above. */
+    void (*norm_back_sums)(size_t n, const float *dy, const float *x, float mean, ptrdiff_t ahead,
+                           double *dy_sum, double *dyx_sum);
     /* dx = a*dy + b*(x-mean) + c: the last pass of batch-norm backward. In place on dy is fine. */
     void (*norm_back)(size_t n, float a, float b, float c, float mean, const float *dy,
                       const float *x, float *dx);

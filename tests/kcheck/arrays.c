@@ -204,7 +204,7 @@ static void check_moments(check *c) {
             const double d = (double)x[i] - shift;
             s1 += d, s2 += d * d, size += fabs(d);
         }
-        check_kern(c)->moments(n, x, shift, &got1, &got2);
+        check_kern(c)->moments(n, x, shift, (ptrdiff_t)n, &got1, &got2);
         case_near(c, "sum", 0, got1, s1, sum_tolerance(n, size));
         case_near(c, "squares", 0, got2, s2, sum_tolerance(n, s2));
         case_end(c);
@@ -222,7 +222,7 @@ static void check_norm_back_sums(check *c) {
             const double t = dy[i] * ((double)x[i] - mean);
             s1 += dy[i], s2 += t, size1 += fabs((double)dy[i]), size2 += fabs(t);
         }
-        check_kern(c)->norm_back_sums(n, dy, x, mean, &got1, &got2);
+        check_kern(c)->norm_back_sums(n, dy, x, mean, (ptrdiff_t)n, &got1, &got2);
         case_near(c, "dy_sum", 0, got1, s1, sum_tolerance(n, size1));
         case_near(c, "dyx_sum", 0, got2, s2, sum_tolerance(n, size2));
         case_end(c);

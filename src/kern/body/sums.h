@@ -15,11 +15,13 @@ static double sum(size_t n, const float *x) {
     return vd_sum(s);
 }
 
-static void moments(size_t n, const float *x, float shift, double *sum_out, double *squares) {
+static void moments(size_t n, const float *x, float shift, ptrdiff_t ahead, double *sum_out,
+                    double *squares) {
     const vd s = vd_set1(shift);
     vd s1 = vd_zero(), s2 = vd_zero();
     size_t i = 0;
     for (; n - i >= V_LANES; i += V_LANES) {
+        v_prefetch(x + i + ahead);
         const vd d = vd_sub(v_wide(v_load(x + i)), s);
         s1 = vd_add(s1, d);
         s2 = vd_fma(d, d, s2);
@@ -34,12 +36,14 @@ static void moments(size_t n, const float *x, float shift, double *sum_out, doub
     *squares = vd_sum(s2);
 }
 
-static void norm_back_sums(size_t n, const float *dy, const float *x, float mean, double *dy_sum,
-                           double *dyx_sum) {
+static void norm_back_sums(size_t n, const float *dy, const float *x, float mean, ptrdiff_t ahead,
+                           double *dy_sum, double *dyx_sum) {
     const vd s = vd_set1(mean);
     vd s1 = vd_zero(), s2 = vd_zero();
     size_t i = 0;
     for (; n - i >= V_LANES; i += V_LANES) {
+        v_prefetch(dy + i + ahead);
+        v_prefetch(x + i + ahead);
         const vd d = v_wide(v_load(dy + i));
         s1 = vd_add(s1, d);
         s2 = vd_fma(d, vd_sub(v_wide(v_load(x + i)), s), s2);
