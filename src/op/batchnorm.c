@@ -235,55 +235,75 @@ static void forward(const op_run *r) {
 
 /* ---- backward ------------------------------------------------------------------------------- */
 
-/* Sums over channels first..last-1 of dy and of dy*(x-mean). The kernel takes a rounded mean; what
- * rounding took away is put back: sum of dy*(x-mean) = sum of dy*(x-m) + (m-mean)*sum of dy. */
-static void back_sums(const op_run *r, size_t first, size_t last, double *dy_sum, double *dyx_sum) {
+/* Channel c of sample n on its way back, through the activation too if that is done here. */
+static norm_back_job back_job(const op_run *r, size_t n, size_t c) {
+    channel s = ((const channel *)r->saved)[c];
+    affine a = affine_of(r->param, c, s);
+    return (norm_back_job){ .n = plane_of(r),
+                            .dy = r->dy + plane_at(r, n, c),
+                            .x = r->x[0] + plane_at(r, n, c),
+                            .mean = (float)s.mean,
+                            .act = r->act_back ? r->act : ACT_NONE,
+                            .slope = r->slope,
+                            .scale = a.scale,
+                            .shift = a.shift };
+}
+
+/* dy behind the activation, of a plane of one number: forward_rows made y in the same steps. */
+static float back_slope(const norm_back_job *j) {
+    return j->act == ACT_NONE || *j->x * j->scale + j->shift > 0 ? *j->dy : *j->dy * j->slope;
+}
+
+/* Sums over channels first..last-1 of g and of g*(x-mean), g being dy behind the activation. The kernel
+ * takes a rounded mean; what rounding took away is put back: sum of g*(x-mean) = sum of g*(x-m) +
+ * (m-mean)*sum of g. */
+static void back_sums(const op_run *r, size_t first, size_t last, double *g_sum, double *gx_sum) {
     const channel *saved = r->saved;
     for (size_t n = 0; n < (size_t)r->n; n++)
         for (size_t c = first; c < last; c++) {
-            size_t at = plane_at(r, n, c);
-            double mean = saved[c].mean, s = (double)r->dy[at],
-                   q = s * ((double)r->x[0][at] - mean);
-            if (plane_of(r) > 1) {
-                r->kern->norm_back_sums(plane_of(r), r->dy + at, r->x[0] + at, (float)mean,
-                                        ahead(r, n, c, first, last), &s, &q);
-                q += ((double)(float)mean - mean) * s;
+            norm_back_job job = back_job(r, n, c);
+            double mean = saved[c].mean, s, q;
+            if (job.n == 1) {
+                s = (double)back_slope(&job);
+                q = s * ((double)*job.x - mean);
+            } else {
+                r->kern->norm_back_sums(&job, ahead(r, n, c, first, last), &s, &q);
+                q += ((double)job.mean - mean) * s;
             }
-            dy_sum[c - first] += s;
-            dyx_sum[c - first] += q;
+            g_sum[c - first] += s;
+            gx_sum[c - first] += q;
         }
 }
 
-/* dx = scale*dy + slope*(x-mean) + offset */
+/* dx = scale*g + slope*(x-mean) + offset */
 static void back_plane(const op_run *r, size_t n, size_t c, double scale, double slope,
                        double offset) {
-    size_t at = plane_at(r, n, c);
-    double mean = ((const channel *)r->saved)[c].mean;
-    double rest = (double)(float)mean - mean; /* the kernel takes x - (float)mean */
-    if (plane_of(r) == 1)
-        r->dx[0][at] =
-            (float)(scale * (double)r->dy[at] + slope * ((double)r->x[0][at] - mean) + offset);
-    else
-        r->kern->norm_back(plane_of(r), (float)scale, (float)slope, (float)(offset + slope * rest),
-                           (float)mean, r->dy + at, r->x[0] + at, r->dx[0] + at);
+    norm_back_job job = back_job(r, n, c);
+    double mean = ((const channel *)r->saved)[c].mean, rest = (double)job.mean - mean;
+    float *dx = r->dx[0] + plane_at(r, n, c);
+    if (job.n == 1)
+        *dx = (float)(scale * (double)back_slope(&job) + slope * ((double)*job.x - mean) + offset);
+    else /* which takes x - (float)mean */
+        r->kern->norm_back(&job, (float)scale, (float)slope, (float)(offset + slope * rest), false,
+                           dx);
 }
 
 static void backward_group(const op_run *r, size_t first, size_t last) {
-    double dy_sum[GROUP] = { 0 }, dyx_sum[GROUP] = { 0 };
+    double g_sum[GROUP] = { 0 }, gx_sum[GROUP] = { 0 };
     double m = (double)r->n * (double)plane_of(r);
     const channel *saved = r->saved;
     if (uses_batch(r) || r->dparam[WEIGHT] || r->dparam[BIAS])
-        back_sums(r, first, last, dy_sum, dyx_sum);
+        back_sums(r, first, last, g_sum, gx_sum);
     for (size_t c = first; c < last; c++) {
-        if (r->dparam[WEIGHT]) r->dparam[WEIGHT][c] = (float)(dyx_sum[c - first] * saved[c].inv);
-        if (r->dparam[BIAS]) r->dparam[BIAS][c] = (float)dy_sum[c - first];
+        if (r->dparam[WEIGHT]) r->dparam[WEIGHT][c] = (float)(gx_sum[c - first] * saved[c].inv);
+        if (r->dparam[BIAS]) r->dparam[BIAS][c] = (float)g_sum[c - first];
     }
     for (size_t n = 0; r->dx[0] && n < (size_t)r->n; n++)
         for (size_t c = first; c < last; c++) {
             double inv = saved[c].inv, scale = (double)r->param[WEIGHT][c] * inv;
             double each = uses_batch(r) ? -scale / m : 0;
-            back_plane(r, n, c, scale, each * inv * inv * dyx_sum[c - first],
-                       each * dy_sum[c - first]);
+            back_plane(r, n, c, scale, each * inv * inv * gx_sum[c - first],
+                       each * g_sum[c - first]);
         }
 }
 
@@ -302,7 +322,7 @@ static void backward(const op_run *r) { each_group(r, 5, backward_groups); }
 const op_kind op_batchnorm = {
     .name = "batchnorm",
     .formula = "y = weight*(x - mean)/sqrt(var + eps) + bias, per channel",
-    .flags = OP_FUSES_ACT | OP_NEEDS_X,
+    .flags = OP_FUSES_ACT | OP_FUSES_BACK | OP_NEEDS_X,
     .min_inputs = 1,
     .max_inputs = 1,
     .opts_size = sizeof(lens_batchnorm_opts),
