@@ -63,7 +63,8 @@ enum {
  *   WINO_MAPS, WINO_SIDE   fewest maps and smallest output side for Winograd, whose estimate of costs
  *                   (wino.c) knows nothing of the overhead of calls.
  *   WINO_SUM        tiles a weight gradient sums over at a time: 2 vectors of each are 32 KiB of L1.
- *   WINO_BYTES      of transformed weights, 16 MiB: what one may count on of a shared L3. */
+ *   WINO_BYTES      of transformed weights, 16 MiB: what one may count on of a shared L3.
+ *   NORM_BYTES      of x that batch norm passes over twice: with dy and dx 3/4 of a 1 MiB L2. */
 #ifdef LENSLET_TINY
 enum {
     TUNE_GEMM_K = 5,
@@ -79,6 +80,7 @@ enum {
     TUNE_WINO_SIDE = 5,
     TUNE_WINO_SUM = 20,
     TUNE_WINO_BYTES = 16 << 20,
+    TUNE_NORM_BYTES = 1024,
 };
 #else
 enum {
@@ -95,6 +97,7 @@ enum {
     TUNE_WINO_SIDE = 4,
     TUNE_WINO_SUM = 256,
     TUNE_WINO_BYTES = 16 << 20,
+    TUNE_NORM_BYTES = 256 << 10,
 };
 #endif
 

@@ -137,6 +137,15 @@ typedef struct optim_job {
     float rate, g_scale, weight_decay, momentum, b1, b2, eps, c1, c2;
 } optim_job;
 
+/* A plane of batch norm and the activation behind it on the way back: g = dy*f'(scale*x + shift). */
+typedef struct norm_back_job {
+    size_t n;
+    const float *dy, *x;
+    float mean;
+    act_kind act; /* ACT_NONE: g = dy, scale and shift count nothing; ACT_RELU or ACT_LEAKY */
+    float slope, scale, shift;
+} norm_back_job;
+
 struct kern {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
     int lanes;        /* floats in a vector: 4, 8 or 16 */
@@ -195,14 +204,15 @@ struct kern {
 
     double (*sum)(size_t n, const float *x);
     /* *sum = sum of x-shift, *squares = sum of (x-shift)^2: batch-norm statistics, with the shift
-     * against cancellation. */
-    void (*moments)(size_t n, const float *x, float shift, double *sum, double *squares);
-    /* *dy_sum = sum of dy, *dyx_sum = sum of dy*(x-mean). */
-    void (*norm_back_sums)(size_t n, const float *dy, const float *x, float mean, double *dy_sum,
-                           double *dyx_sum);
-    /* dx = a*dy + b*(x-mean) + c: the last pass of batch-norm backward. In place on dy is fine. */
-    void (*norm_back)(size_t n, float a, float b, float c, float mean, const float *dy,
-                      const float *x, float *dx);
+     * against cancellation. The next call will be about the numbers `ahead` floats on in memory, which are
+     * fetched meanwhile; 0: none. */
+    void (*moments)(size_t n, const float *x, float shift, ptrdiff_t ahead, double *sum,
+                    double *squares);
+    /* *g_sum = sum of g, *gx_sum = sum of g*(x-mean); ahead as above. */
+    void (*norm_back_sums)(const norm_back_job *, ptrdiff_t ahead, double *g_sum, double *gx_sum);
+    /* dx = a*g + b*(x-mean) + c, added to dx if `adds`: the last pass of batch-norm backward. In place
+     * on dy is fine. */
+    void (*norm_back)(const norm_back_job *, float a, float b, float c, bool adds, float *dx);
     /* True if every x is finite. */
     bool (*all_finite)(size_t n, const float *x);
 

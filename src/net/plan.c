@@ -82,7 +82,8 @@ static bool has(const planner *p, int node, unsigned flag) {
 
 /* Whether backward of `node` will run and reads what `flag` says. */
 static bool reads_back(const planner *p, int node, unsigned flag) {
-    return p->opts->train && p->plan->node[node].path && has(p, node, flag);
+    return p->opts->train && p->plan->node[node].path && has(p, node, flag) &&
+           !plan_backs(p->plan, node);
 }
 
 /* What serves training alone has no value in an inference session. */
@@ -176,7 +177,8 @@ static void share_value(planner *p, int i, int source) {
  *                       other /              to numbers still in registers or cache
  *     batchnorm - relu - conv                relu(scale*x + shift) as conv copies its input
  *
- * A training step fuses activations alone: backward needs the rest. */
+ * A training step fuses activations alone: backward needs the rest. Batch norm knows from its input
+ * where a relu behind it was 0, and does the relu's backward with its own. */
 
 /* The node that does `node`'s work, if it can go on with work of this kind for one that follows. */
 static int head_for(const planner *p, int node, unsigned flag) {
@@ -197,7 +199,10 @@ static bool fuse_act(planner *p, int i) {
     if (head == PLAN_NONE || p->plan->node[head].act != ACT_NONE ||
         reads_back(p, source, OP_NEEDS_Y) || reads_back(p, i, OP_NEEDS_X))
         return false;
-    p->plan->node[head].act = op_act(op, &p->plan->node[head].slope);
+    plan_node *node = &p->plan->node[head];
+    node->act = op_act(op, &node->slope);
+    node->act_back = p->opts->train && source == head && has(p, head, OP_FUSES_BACK) &&
+                     (node->act == ACT_RELU || node->act == ACT_LEAKY);
     follow(p, i, head, source);
     return true;
 }

@@ -78,6 +78,7 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .act = plan->act,
         .slope = plan->slope,
         .by = plan->by,
+        .act_back = plan->act_back,
         .seed = s->opts.seed,
         .serial = (uint32_t)i,
         .x = it->x,
@@ -420,7 +421,7 @@ static void backward_node(lens_session *s, int i, bool repack) {
     session_node *it = &s->node[i];
     const op_node *op = it->run.node;
     if (it->mutes) zero_muted(s, i, it->grad);
-    if (!op->inputs) return;
+    if (!op->inputs || plan_backs(&s->plan, i)) return;
     if (op->kind->flags & OP_ALIAS) {
         int source = net->node[i]->input[0]->index;
         if (s->node[source].active && s->node[source].grad != it->grad)

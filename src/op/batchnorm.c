@@ -15,11 +15,13 @@
  * nothing.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "base/tuning.h"
 #include "op/parts.h"
 
 #include <math.h>
 
 enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR, PARAMS };
+enum { GROUP = 32 }; /* most channels of a task: bounds its sums on the stack */
 
 static const op_option options[] = {
     { "eps", OP_FLOAT, offsetof(lens_batchnorm_opts, eps), "added to the variance; default 1e-5" },
@@ -80,36 +82,66 @@ static size_t plane_of(const op_run *r) {
     return (size_t)r->node->in[0].h * (size_t)r->node->in[0].w;
 }
 
-/* The numbers of channel c lie at x[(n*C + c)*plane + i]. With one number per sample they are a
- * column: not worth a kernel call each. */
-static void column_moments(const op_run *r, size_t c, float shift, double *sum, double *squares) {
-    size_t stride = (size_t)r->node->in[0].c;
-    for (size_t n = 0; n < (size_t)r->n; n++) {
-        double d = (double)r->x[0][n * stride + c] - (double)shift;
-        *sum += d;
-        *squares += d * d;
-    }
+/* The numbers of channel c lie at x[(n*C + c)*plane + i]. */
+static size_t plane_at(const op_run *r, size_t n, size_t c) {
+    return (n * (size_t)r->node->in[0].c + c) * plane_of(r);
 }
 
-static void channel_moments(const op_run *r, size_t c, float shift, double *sum, double *squares) {
-    size_t stride = (size_t)r->node->in[0].c, plane = plane_of(r);
-    for (size_t n = 0; n < (size_t)r->n; n++) {
-        double s, q;
-        r->kern->moments(plane, r->x[0] + (n * stride + c) * plane, shift, &s, &q);
-        *sum += s;
-        *squares += q;
-    }
+/* A task does neighbouring channels: all that fit into NORM_BYTES, so that the second pass over them finds
+ * them in the cache, but few enough for TUNE_TASKS tasks. Small planes so make runs long enough to be
+ * read at full speed. No bit depends on it. */
+typedef struct group {
+    const op_run *run;
+    size_t channels;
+} group;
+
+static group group_of(const op_run *r) {
+    size_t all = (size_t)r->node->in[0].c, each = (size_t)r->n * plane_of(r) * sizeof(float);
+    size_t most = TUNE_NORM_BYTES / each;
+    if (most > all / TUNE_TASKS) most = all / TUNE_TASKS;
+    if (most > GROUP) most = GROUP;
+    return (group){ r, most ? most : 1 };
 }
 
-/* Statistics of channel c of the batch; moves the running values. */
-static channel batch_channel(const op_run *r, size_t c) {
+static void each_group(const op_run *r, size_t numbers, op_range_fn *fn) {
+    group g = group_of(r);
+    size_t all = (size_t)r->node->in[0].c;
+    op_each(r->pool, (all + g.channels - 1) / g.channels,
+            numbers * g.channels * (size_t)r->n * plane_of(r), fn, &g);
+}
+
+/* From plane (n, c) to the next one in the order of a group's passes: channel by channel, then sample by
+ * sample, then the next group. Planes lie far apart: no prefetcher of the processor follows. */
+static ptrdiff_t ahead(const op_run *r, size_t n, size_t c, size_t first, size_t last) {
+    size_t here = plane_at(r, n, c);
+    size_t next = c + 1 < last           ? plane_at(r, n, c + 1)
+                  : n + 1 < (size_t)r->n ? plane_at(r, n + 1, first)
+                                         : plane_at(r, 0, last);
+    return (ptrdiff_t)next - (ptrdiff_t)here;
+}
+
+/* Sums over channels first..last-1 of x - shift and (x - shift)^2. One number per sample is not worth a
+ * kernel call. */
+static void group_moments(const op_run *r, size_t first, size_t last, double *sum,
+                          double *squares) {
+    for (size_t n = 0; n < (size_t)r->n; n++)
+        for (size_t c = first; c < last; c++) {
+            const float *x = r->x[0] + plane_at(r, n, c), shift = r->x[0][plane_at(r, 0, c)];
+            double s = (double)*x - (double)shift, q = s * s;
+            if (plane_of(r) > 1)
+                r->kern->moments(plane_of(r), x, shift, ahead(r, n, c, first, last), &s, &q);
+            sum[c - first] += s;
+            squares[c - first] += q;
+        }
+}
+
+/* Statistics of channel c of the batch from its sums; moves the running values. */
+static channel batch_channel(const op_run *r, size_t c, double sum, double squares) {
     const lens_batchnorm_opts *o = r->node->opts;
-    double m = (double)r->n * (double)plane_of(r), sum = 0, squares = 0;
-    float shift = r->x[0][c * plane_of(r)];
-    (plane_of(r) == 1 ? column_moments : channel_moments)(r, c, shift, &sum, &squares);
+    double m = (double)r->n * (double)plane_of(r), shift = (double)r->x[0][plane_at(r, 0, c)];
     double offset = sum / m, var = squares / m - offset * offset;
     if (var < 0) var = 0;
-    double mean = (double)shift + offset, unbiased = m > 1 ? var * m / (m - 1) : var;
+    double mean = shift + offset, unbiased = m > 1 ? var * m / (m - 1) : var;
     double momentum = (double)o->momentum;
     float *running_mean = r->param[RUNNING_MEAN] + c, *running_var = r->param[RUNNING_VAR] + c;
     *running_mean = (float)((1 - momentum) * (double)*running_mean + momentum * mean);
@@ -136,22 +168,31 @@ static void running_affine(const op_node *node, float *const *param, float *scal
 }
 
 static void apply_plane(const op_run *r, size_t n, size_t c, affine a) {
-    size_t plane = plane_of(r), at = (n * (size_t)r->node->in[0].c + c) * plane;
-    r->kern->scale_shift(plane, a.scale, a.shift, r->act, r->slope, r->x[0] + at, r->y + at);
+    size_t at = plane_at(r, n, c);
+    r->kern->scale_shift(plane_of(r), a.scale, a.shift, r->act, r->slope, r->x[0] + at, r->y + at);
 }
 
-/* Training: a channel's planes are written while the statistics pass has them in the cache. */
-static void forward_channels(const void *arg, size_t first, size_t last, int thread) {
-    (void)thread;
-    const op_run *r = arg;
+static void forward_group(const op_run *r, size_t first, size_t last) {
+    double sum[GROUP] = { 0 }, squares[GROUP] = { 0 };
     channel *saved = r->saved;
     affine *map = r->scratch;
+    group_moments(r, first, last, sum, squares);
     for (size_t c = first; c < last; c++) {
-        channel s = uses_batch(r) ? batch_channel(r, c) : running_channel(r->node, r->param, c);
-        if (r->train) saved[c] = s;
-        map[c] = affine_of(r->param, c, s);
-        if (plane_of(r) > 1 && uses_batch(r))
-            for (size_t n = 0; n < (size_t)r->n; n++) apply_plane(r, n, c, map[c]);
+        saved[c] = batch_channel(r, c, sum[c - first], squares[c - first]);
+        map[c] = affine_of(r->param, c, saved[c]);
+    }
+    if (plane_of(r) == 1) return; /* see forward_rows */
+    for (size_t n = 0; n < (size_t)r->n; n++)
+        for (size_t c = first; c < last; c++) apply_plane(r, n, c, map[c]);
+}
+
+static void forward_groups(const void *arg, size_t first, size_t last, int thread) {
+    (void)thread;
+    const group *g = arg;
+    size_t all = (size_t)g->run->node->in[0].c;
+    for (size_t i = first; i < last; i++) {
+        size_t end = (i + 1) * g->channels;
+        forward_group(g->run, i * g->channels, end < all ? end : all);
     }
 }
 
@@ -179,76 +220,109 @@ static void forward_rows(const void *arg, size_t first, size_t last, int thread)
 
 static void forward(const op_run *r) {
     size_t channels = (size_t)r->node->in[0].c, plane = plane_of(r), n = (size_t)r->n;
-    op_each(r->pool, channels, uses_batch(r) ? 2 * n * plane : 8, forward_channels, r);
-    if (plane == 1)
-        op_each(r->pool, n, 2 * channels, forward_rows, r);
-    else if (!uses_batch(r))
-        op_each(r->pool, n * channels, 2 * plane, forward_planes, r);
+    if (uses_batch(r)) {
+        each_group(r, 2, forward_groups);
+    } else {
+        for (size_t c = 0; c < channels; c++) {
+            channel s = running_channel(r->node, r->param, c);
+            if (r->train) ((channel *)r->saved)[c] = s;
+            ((affine *)r->scratch)[c] = affine_of(r->param, c, s);
+        }
+        if (plane > 1) op_each(r->pool, n * channels, 2 * plane, forward_planes, r);
+    }
+    if (plane == 1) op_each(r->pool, n, 2 * channels, forward_rows, r);
 }
 
 /* ---- backward ------------------------------------------------------------------------------- */
 
-/* Sums over the channel of dy and of dy*(x-mean). The kernel takes a rounded mean; what rounding
- * took away is put back: sum of dy*(x-mean) = sum of dy*(x-m) + (m-mean)*sum of dy. */
-static void back_sums(const op_run *r, size_t c, double mean, double *dy_sum, double *dyx_sum) {
-    size_t stride = (size_t)r->node->in[0].c, plane = plane_of(r);
-    *dy_sum = *dyx_sum = 0;
-    for (size_t n = 0; n < (size_t)r->n; n++) {
-        size_t at = (n * stride + c) * plane;
-        double s, q;
-        if (plane == 1) {
-            s = (double)r->dy[at];
-            q = s * ((double)r->x[0][at] - mean);
-        } else {
-            r->kern->norm_back_sums(plane, r->dy + at, r->x[0] + at, (float)mean, &s, &q);
-            q += ((double)(float)mean - mean) * s;
-        }
-        *dy_sum += s;
-        *dyx_sum += q;
-    }
+/* Channel c of sample n on its way back, through the activation too if that is done here. */
+static norm_back_job back_job(const op_run *r, size_t n, size_t c) {
+    channel s = ((const channel *)r->saved)[c];
+    affine a = affine_of(r->param, c, s);
+    return (norm_back_job){ .n = plane_of(r),
+                            .dy = r->dy + plane_at(r, n, c),
+                            .x = r->x[0] + plane_at(r, n, c),
+                            .mean = (float)s.mean,
+                            .act = r->act_back ? r->act : ACT_NONE,
+                            .slope = r->slope,
+                            .scale = a.scale,
+                            .shift = a.shift };
 }
 
-static void backward_channels(const void *arg, size_t first, size_t last, int thread) {
-    (void)thread;
-    const op_run *r = arg;
+/* dy behind the activation, of a plane of one number: forward_rows made y in the same steps. */
+static float back_slope(const norm_back_job *j) {
+    return j->act == ACT_NONE || *j->x * j->scale + j->shift > 0 ? *j->dy : *j->dy * j->slope;
+}
+
+/* Sums over channels first..last-1 of g and of g*(x-mean), g being dy behind the activation. The kernel
+ * takes a rounded mean; what rounding took away is put back: sum of g*(x-mean) = sum of g*(x-m) +
+ * (m-mean)*sum of g. */
+static void back_sums(const op_run *r, size_t first, size_t last, double *g_sum, double *gx_sum) {
     const channel *saved = r->saved;
-    size_t stride = (size_t)r->node->in[0].c, plane = plane_of(r);
-    double m = (double)r->n * (double)plane;
+    for (size_t n = 0; n < (size_t)r->n; n++)
+        for (size_t c = first; c < last; c++) {
+            norm_back_job job = back_job(r, n, c);
+            double mean = saved[c].mean, s, q;
+            if (job.n == 1) {
+                s = (double)back_slope(&job);
+                q = s * ((double)*job.x - mean);
+            } else {
+                r->kern->norm_back_sums(&job, ahead(r, n, c, first, last), &s, &q);
+                q += ((double)job.mean - mean) * s;
+            }
+            g_sum[c - first] += s;
+            gx_sum[c - first] += q;
+        }
+}
+
+/* dx = scale*g + slope*(x-mean) + offset */
+static void back_plane(const op_run *r, size_t n, size_t c, double scale, double slope,
+                       double offset) {
+    norm_back_job job = back_job(r, n, c);
+    double mean = ((const channel *)r->saved)[c].mean, rest = (double)job.mean - mean;
+    float *dx = r->dx[0] + plane_at(r, n, c);
+    if (job.n == 1)
+        *dx = (float)(scale * (double)back_slope(&job) + slope * ((double)*job.x - mean) + offset);
+    else /* which takes x - (float)mean */
+        r->kern->norm_back(&job, (float)scale, (float)slope, (float)(offset + slope * rest), false,
+                           dx);
+}
+
+static void backward_group(const op_run *r, size_t first, size_t last) {
+    double g_sum[GROUP] = { 0 }, gx_sum[GROUP] = { 0 };
+    double m = (double)r->n * (double)plane_of(r);
+    const channel *saved = r->saved;
+    if (uses_batch(r) || r->dparam[WEIGHT] || r->dparam[BIAS])
+        back_sums(r, first, last, g_sum, gx_sum);
     for (size_t c = first; c < last; c++) {
-        double mean = saved[c].mean, inv = saved[c].inv, dy_sum = 0, dyx_sum = 0;
-        double rest = (double)(float)mean - mean; /* the kernel takes x - (float)mean */
-        double scale = (double)r->param[WEIGHT][c] * inv, slope = 0, offset = 0;
-        if (uses_batch(r) || r->dparam[WEIGHT] || r->dparam[BIAS])
-            back_sums(r, c, mean, &dy_sum, &dyx_sum);
-        if (r->dparam[WEIGHT]) r->dparam[WEIGHT][c] = (float)(dyx_sum * inv);
-        if (r->dparam[BIAS]) r->dparam[BIAS][c] = (float)dy_sum;
-        if (!r->dx[0]) continue;
-        if (uses_batch(r)) {
-            slope = -scale * inv * inv * dyx_sum / m;
-            offset = -scale * dy_sum / m;
+        if (r->dparam[WEIGHT]) r->dparam[WEIGHT][c] = (float)(gx_sum[c - first] * saved[c].inv);
+        if (r->dparam[BIAS]) r->dparam[BIAS][c] = (float)g_sum[c - first];
+    }
+    for (size_t n = 0; r->dx[0] && n < (size_t)r->n; n++)
+        for (size_t c = first; c < last; c++) {
+            double inv = saved[c].inv, scale = (double)r->param[WEIGHT][c] * inv;
+            double each = uses_batch(r) ? -scale / m : 0;
+            back_plane(r, n, c, scale, each * inv * inv * gx_sum[c - first],
+                       each * g_sum[c - first]);
         }
-        for (size_t n = 0; n < (size_t)r->n; n++) {
-            size_t at = (n * stride + c) * plane;
-            if (plane == 1)
-                r->dx[0][at] = (float)(scale * (double)r->dy[at] +
-                                       slope * ((double)r->x[0][at] - mean) + offset);
-            else
-                r->kern->norm_back(plane, (float)scale, (float)slope,
-                                   (float)(offset + slope * rest), (float)mean, r->dy + at,
-                                   r->x[0] + at, r->dx[0] + at);
-        }
+}
+
+static void backward_groups(const void *arg, size_t first, size_t last, int thread) {
+    (void)thread;
+    const group *g = arg;
+    size_t all = (size_t)g->run->node->in[0].c;
+    for (size_t i = first; i < last; i++) {
+        size_t end = (i + 1) * g->channels;
+        backward_group(g->run, i * g->channels, end < all ? end : all);
     }
 }
 
-static void backward(const op_run *r) {
-    op_each(r->pool, (size_t)r->node->in[0].c, 5 * (size_t)r->n * plane_of(r), backward_channels,
-            r);
-}
+static void backward(const op_run *r) { each_group(r, 5, backward_groups); }
 
 const op_kind op_batchnorm = {
     .name = "batchnorm",
     .formula = "y = weight*(x - mean)/sqrt(var + eps) + bias, per channel",
-    .flags = OP_FUSES_ACT | OP_NEEDS_X,
+    .flags = OP_FUSES_ACT | OP_FUSES_BACK | OP_NEEDS_X,
     .min_inputs = 1,
     .max_inputs = 1,
     .opts_size = sizeof(lens_batchnorm_opts),

@@ -113,6 +113,7 @@ typedef struct op_run {
     /* Forward of OP_FUSES_ACT kinds: apply this to the result. */
     act_kind act;
     float slope;
+    bool act_back; /* backward of OP_FUSES_BACK kinds: dy belongs to the result of act */
     /* Forward of OP_FUSES_NORM kinds, outside training: what other nodes would have done, in this
      * order: x[0] passes through `before` on its way in; then the operator's own work; its result goes
      * through `norm`, has `addend` added (shaped like y), and meets `act`. */
@@ -150,6 +151,7 @@ enum {
     OP_FUSES_NORM =
         64,          /* forward honours norm and addend, and `before` if takes_before allows it */
     OP_IS_SUM = 128, /* y = x[0] + x[1] */
+    OP_FUSES_BACK = 512, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
     OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
 

@@ -339,8 +339,8 @@ static void subsample_channels(const void *arg, size_t first, size_t last, int t
         for (size_t n = 0; n < (size_t)r->n; n++) {
             size_t at = (n * channels + c) * p->out;
             double dy_sum, dyx_sum;
-            r->kern->norm_back_sums(p->out, r->dy + at, (const float *)r->saved + at, 0, &dy_sum,
-                                    &dyx_sum);
+            norm_back_job job = { p->out, r->dy + at, (const float *)r->saved + at };
+            r->kern->norm_back_sums(&job, 0, &dy_sum, &dyx_sum);
             weight += dyx_sum;
             bias += dy_sum;
         }

@@ -220,7 +220,7 @@ static void check_block(void *arg, int task, int thread) {
     if (s->live) {
         const float *g = s->grad.data + b->first;
         if (o->settings.clip > 0)
-            o->kern->moments(b->count, g, 0, &sum, &squares);
+            o->kern->moments(b->count, g, 0, 0, &sum, &squares);
         else if (!o->kern->all_finite(b->count, g))
             squares = NAN;
     }

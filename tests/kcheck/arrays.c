@@ -154,23 +154,53 @@ static void check_axpy(check *c) {
     }
 }
 
+static norm_back_job pick_norm_back(check *c, size_t n, act_kind act) {
+    return (norm_back_job){ .n = n,
+                            .dy = case_random(c, n, NO_SLACK),
+                            .x = case_random(c, n, NO_SLACK),
+                            .mean = pick_float(c, -5, 5),
+                            .act = act,
+                            .slope = 0.25f,
+                            .scale = pick_float(c, -2, 2),
+                            .shift = pick_float(c, -1, 1) };
+}
+
+/* dy behind the activation; where its argument is within a rounding of 0, whichever side the kernel's own
+ * scale_shift says. */
+static double norm_back_slope_of(check *c, const norm_back_job *j, size_t i) {
+    float z;
+    check_kern(c)->scale_shift(1, j->scale, j->shift, ACT_NONE, 0, j->x + i, &z);
+    if (j->act == ACT_NONE || z > 0) return (double)j->dy[i];
+    return j->act == ACT_RELU ? 0 : (double)j->slope * (double)j->dy[i];
+}
+
+static const act_kind norm_back_acts[] = { ACT_NONE, ACT_RELU, ACT_LEAKY };
+
 static void check_norm_back(check *c) {
-    for (int s = 0; s < sizes_count(); s++) {
-        const size_t n = size_at(s);
-        case_begin(c, "n=%zu", n);
-        const float k[4] = { pick_float(c, -2, 2), pick_float(c, -2, 2), pick_float(c, -2, 2),
-                             pick_float(c, -2, 2) };
-        float *dy = case_random(c, n, NO_SLACK), *x = case_random(c, n, NO_SLACK);
-        float *dx = case_array(c, n, NO_SLACK), *same = case_copy(c, n, dy);
-        check_kern(c)->norm_back(n, k[0], k[1], k[2], k[3], dy, x, dx);
-        check_kern(c)->norm_back(n, k[0], k[1], k[2], k[3], same, x, same);
+    for (int s = 0; s < 6 * sizes_count(); s++) {
+        const size_t n = size_at(s / 6);
+        const bool adds = s % 2;
+        case_begin(c, "n=%zu act=%d adds=%d", n, (int)norm_back_acts[s % 3], adds);
+        const norm_back_job job = pick_norm_back(c, n, norm_back_acts[s % 3]);
+        const float k[3] = { pick_float(c, -2, 2), pick_float(c, -2, 2), pick_float(c, -2, 2) };
+        float *dx = adds ? case_random(c, n, NO_SLACK) : case_array(c, n, NO_SLACK);
+        const float *before = case_copy(c, n, dx);
+        check_kern(c)->norm_back(&job, k[0], k[1], k[2], adds, dx);
         for (size_t i = 0; i < n; i++) {
-            const double want = (double)k[0] * dy[i] + k[1] * ((double)x[i] - k[3]) + k[2];
-            const double size = fabs((double)k[0] * dy[i]) + fabs((double)k[2]) +
-                                fabs((double)k[1]) * (fabs((double)x[i]) + fabs((double)k[3]));
-            case_near(c, "dx", i, dx[i], want, 5 * ROUNDING * size);
+            const double g = norm_back_slope_of(c, &job, i), add = adds ? (double)before[i] : 0;
+            const double want = k[0] * g + k[1] * ((double)job.x[i] - job.mean) + k[2] + add;
+            const double size =
+                fabs(k[0] * g) + fabs((double)k[2]) + fabs(add) +
+                fabs((double)k[1]) * (fabs((double)job.x[i]) + fabs((double)job.mean));
+            case_near(c, "dx", i, dx[i], want, 6 * ROUNDING * size);
         }
-        case_true(c, same_floats(n, dx, same), "in place gives the same bits");
+        if (!adds) {
+            float *same = case_copy(c, n, job.dy);
+            norm_back_job in_place = job;
+            in_place.dy = same;
+            check_kern(c)->norm_back(&in_place, k[0], k[1], k[2], false, same);
+            case_true(c, same_floats(n, dx, same), "in place gives the same bits");
+        }
         case_end(c);
     }
 }
@@ -204,7 +234,7 @@ static void check_moments(check *c) {
             const double d = (double)x[i] - shift;
             s1 += d, s2 += d * d, size += fabs(d);
         }
-        check_kern(c)->moments(n, x, shift, &got1, &got2);
+        check_kern(c)->moments(n, x, shift, (ptrdiff_t)n, &got1, &got2);
         case_near(c, "sum", 0, got1, s1, sum_tolerance(n, size));
         case_near(c, "squares", 0, got2, s2, sum_tolerance(n, s2));
         case_end(c);
@@ -212,19 +242,19 @@ static void check_moments(check *c) {
 }
 
 static void check_norm_back_sums(check *c) {
-    for (int s = 0; s < sizes_count(); s++) {
-        const size_t n = size_at(s);
-        const float mean = pick_float(c, -5, 5);
-        case_begin(c, "n=%zu mean=%g", n, (double)mean);
-        const float *dy = case_random(c, n, NO_SLACK), *x = case_random(c, n, NO_SLACK);
+    for (int s = 0; s < 3 * sizes_count(); s++) {
+        const size_t n = size_at(s / 3);
+        case_begin(c, "n=%zu act=%d", n, (int)norm_back_acts[s % 3]);
+        const norm_back_job job = pick_norm_back(c, n, norm_back_acts[s % 3]);
         double s1 = 0, s2 = 0, size1 = 0, size2 = 0, got1 = NAN, got2 = NAN;
         for (size_t i = 0; i < n; i++) {
-            const double t = dy[i] * ((double)x[i] - mean);
-            s1 += dy[i], s2 += t, size1 += fabs((double)dy[i]), size2 += fabs(t);
+            /* of a float: dy*slope is rounded once, exactly for the slope of 1/4 */
+            const double g = norm_back_slope_of(c, &job, i), t = g * ((double)job.x[i] - job.mean);
+            s1 += g, s2 += t, size1 += fabs(g), size2 += fabs(t);
         }
-        check_kern(c)->norm_back_sums(n, dy, x, mean, &got1, &got2);
-        case_near(c, "dy_sum", 0, got1, s1, sum_tolerance(n, size1));
-        case_near(c, "dyx_sum", 0, got2, s2, sum_tolerance(n, size2));
+        check_kern(c)->norm_back_sums(&job, (ptrdiff_t)n, &got1, &got2);
+        case_near(c, "g_sum", 0, got1, s1, sum_tolerance(n, size1));
+        case_near(c, "gx_sum", 0, got2, s2, sum_tolerance(n, size2));
         case_end(c);
     }
 }

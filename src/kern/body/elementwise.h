@@ -203,19 +203,49 @@ static void axpy(size_t n, float alpha, const float *x, float *y) {
     }
 }
 
-V_INLINE vf norm_back_value(vf a, vf b, vf c, vf mean, vf dy, vf x) {
-    return v_fma(a, dy, v_fma(b, v_sub(x, mean), c));
+/* g = dy*f'(scale*x + shift): the sum is what scale_shift made, to the bit. */
+V_INLINE vf norm_back_slope(const act_kind kind, const norm_back_job *job, vf dy, vf x) {
+    const vf z = v_fma(x, v_set1(job->scale), v_set1(job->shift));
+    return act_slope(kind, v_set1(job->slope), z, dy);
 }
 
-static void norm_back(size_t n, float a, float b, float c, float mean, const float *dy,
-                      const float *x, float *dx) {
-    const vf va = v_set1(a), vb = v_set1(b), vc = v_set1(c), vmean = v_set1(mean);
+V_INLINE vf norm_back_value(const act_kind kind, const norm_back_job *job, vf a, vf b, vf c, vf dy,
+                            vf x) {
+    const vf g = norm_back_slope(kind, job, dy, x);
+    return v_fma(a, g, v_fma(b, v_sub(x, v_set1(job->mean)), c));
+}
+
+/* `kind` and `adds` are constants in each call below. */
+V_INLINE void norm_back_loop(const act_kind kind, const bool adds, const norm_back_job *job,
+                             float a, float b, float c, float *dx) {
+    const norm_back_job fixed = *job; /* stores to dx cannot change it */
+    const vf va = v_set1(a), vb = v_set1(b), vc = v_set1(c);
     size_t i = 0;
-    for (; n - i >= V_LANES; i += V_LANES)
-        v_store(dx + i, norm_back_value(va, vb, vc, vmean, v_load(dy + i), v_load(x + i)));
-    if (i < n) {
-        const vp m = v_first((ptrdiff_t)(n - i));
-        const vf dyi = v_load_some(dy + i, m), xi = v_load_some(x + i, m);
-        v_store_some(dx + i, m, norm_back_value(va, vb, vc, vmean, dyi, xi));
+    for (; fixed.n - i >= V_LANES; i += V_LANES) {
+        const vf dyi = v_load(fixed.dy + i), xi = v_load(fixed.x + i);
+        const vf d = norm_back_value(kind, &fixed, va, vb, vc, dyi, xi);
+        v_store(dx + i, adds ? v_add(v_load(dx + i), d) : d);
+    }
+    if (i < fixed.n) {
+        const vp m = v_first((ptrdiff_t)(fixed.n - i));
+        const vf dyi = v_load_some(fixed.dy + i, m), xi = v_load_some(fixed.x + i, m);
+        const vf d = norm_back_value(kind, &fixed, va, vb, vc, dyi, xi);
+        v_store_some(dx + i, m, adds ? v_add(v_load_some(dx + i, m), d) : d);
+    }
+}
+
+V_INLINE void norm_back_kind(const act_kind kind, const norm_back_job *job, float a, float b,
+                             float c, bool adds, float *dx) {
+    if (adds)
+        norm_back_loop(kind, true, job, a, b, c, dx);
+    else
+        norm_back_loop(kind, false, job, a, b, c, dx);
+}
+
+static void norm_back(const norm_back_job *job, float a, float b, float c, bool adds, float *dx) {
+    switch (job->act) {
+    case ACT_RELU: norm_back_kind(ACT_RELU, job, a, b, c, adds, dx); break;
+    case ACT_LEAKY: norm_back_kind(ACT_LEAKY, job, a, b, c, adds, dx); break;
+    default: norm_back_kind(ACT_NONE, job, a, b, c, adds, dx);
     }
 }
