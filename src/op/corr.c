@@ -13,7 +13,8 @@ size_t corr_bytes(const conv_shape *s, bool adjoint) {
     corr c;
     panel_lay_out(&c, s, pass_purpose(adjoint, false));
     return panel_tables_bytes(&c) +
-           align64(sizeof *c.packed * (size_t)c.taps * (size_t)c.out_c * (size_t)s->groups);
+           align64(sizeof *c.packed *
+                   ((size_t)c.taps * (size_t)c.out_c * (size_t)s->groups + LENS_SLACK));
 }
 
 void corr_build(corr *c, const conv_shape *s, bool adjoint, bool before, const struct kern *kern) {
@@ -116,6 +117,34 @@ static void line(const corr *c, const struct kern *kern, tile_job *t, const floa
     }
 }
 
+/* The rows of C written to `flat` are whole vectors. */
+static void turned_block(const corr *c, const corr_io *io, const tile_job *block, int positions,
+                         const float *panel, float *flat, float *out, const float *add) {
+    int maps = block->rows;
+    tile_job t = *block;
+    t.a_k = (ptrdiff_t)panel_plane(c);
+    t.b = block->a;
+    t.b_row = NULL;
+    t.b_k = maps;
+    t.c_m = c->rows;
+    t.columns = maps;
+    if (block->bias) t.init = TILE_BIAS_COLUMN;
+    if (add) t.act = ACT_NONE; /* comes after the sum */
+    int most = io->kern->tile_rows[up(maps, io->kern->lanes)];
+    int rows = up(positions, up(positions, most));
+    for (int p = 0; p < positions; p += rows) {
+        t.a = panel + p;
+        t.c = flat + (ptrdiff_t)p * c->rows;
+        t.rows = imin(rows, positions - p);
+        io->kern->tile(&t);
+    }
+    io->kern->transpose(positions, maps, flat, c->rows, out, block->c_m);
+    for (int m = 0; add && m < maps; m++, out += block->c_m, add += block->c_m) {
+        io->kern->add((size_t)positions, out, add, out);
+        if (io->act != ACT_NONE) io->kern->act(io->act, io->slope, (size_t)positions, out, out);
+    }
+}
+
 /* out, add: of the group, in the image. */
 static void walk_block(const run_job *r, const corr_walk *walk, int group, int m0, int r0,
                        const float *panel, float *flat, float *out, const float *add) {
@@ -142,6 +171,10 @@ static void walk_block(const run_job *r, const corr_walk *walk, int group, int m
     if (panel_contiguous(c)) {
         ptrdiff_t at = (ptrdiff_t)r0 * c->out_w;
         t.c_m = (ptrdiff_t)plane;
+        if (c->turned) {
+            turned_block(c, io, &t, rows * c->out_w, panel, flat, out + at, add ? add + at : NULL);
+            return;
+        }
         line(c, io->kern, &t, panel, out + at, add ? add + at : NULL, rows * c->out_w);
         return;
     }

@@ -16,6 +16,10 @@
  *       . a b c d .                             (x: computed, then dropped)
  *       . e f g h .
  *
+ * Where a window is one cell (1x1) its taps lie a plane apart, and the roles can be turned: lanes along maps,
+ * the positions as rows of the tile, the result transposed. 49 positions are 4 rows of tiles then, while
+ * they fill four vectors only to three quarters.
+ *
  * The adjoint is the same walk over a panel of dy: each of the sh*sw phases of dx is a stride-1
  * correlation with its own subset of taps, so no zeros are inserted anywhere.
  *
@@ -57,12 +61,13 @@ typedef struct corr {
     bool direct;            /* the input itself serves as panel */
     bool before;            /* the input is read through corr_io.before */
     bool by_row;            /* tiles stop at row ends (else run across them) */
-    int rows, vectors;      /* tile */
+    bool turned;            /* lanes run along maps instead of positions */
+    int rows, vectors;      /* tile; rows: maps of a block, all its lanes if turned */
     int walks, taps;        /* taps of all walks */
     corr_walk *walk;
     int32_t *row;    /* [taps] panel offsets, k = (channel, u, v) */
     int32_t *tap_of; /* [taps] u*kw + v of the weight each uses */
-    float *packed;   /* [group][walk][row block][taps][rows] */
+    float *packed;   /* [group][walk][row block][taps][rows]; slack */
 } corr;
 
 size_t corr_bytes(const conv_shape *, bool adjoint);
