@@ -164,8 +164,9 @@ struct kern {
     void (*transpose)(int rows, int columns, const float *src, ptrdiff_t src_r, float *dst,
                       ptrdiff_t dst_c);
 
-    /* dst[t] = src[t*step] for t < n: what a strided window reads. */
-    void (*every)(int n, int step, const float *src, float *dst);
+    /* dst[r*dst_r + t] = src[r*src_r + t*step] for r < rows, t < n: what a window with a stride reads. */
+    void (*every)(int rows, int n, int step, const float *src, ptrdiff_t src_r, float *dst,
+                  ptrdiff_t dst_r);
 
     /* ---- Winograd F(m x m, 3x3), m = 2 or 4: src/op/wino.c drives these, body/winograd.h has the
      * matrices. A tile has (m+2)^2 points; point k of tile g->first + p is v[k*v_point + p],

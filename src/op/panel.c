@@ -218,20 +218,22 @@ void panel_fill(const corr *c, const struct kern *kern, const corr_before *befor
                 int low = offset < 0 ? imin(c->pitch, up(-offset, c->step_x)) : 0;
                 int high = imax(
                     low, imin(c->pitch, offset < c->in_w ? up(c->in_w - offset, c->step_x) : 0));
-                for (int q = 0; q < rows + c->span_y; q++) {
+                /* Panel row q holds y = q*step + top; inside the picture for from <= q < to. */
+                int top = r0 * c->step_y + py - c->before_y, all = rows + c->span_y;
+                int from = top < 0 ? imin(all, up(-top, c->step_y)) : 0;
+                int to = imax(from, imin(all, top < c->in_h ? up(c->in_h - top, c->step_y) : 0));
+                if (low == high) to = from;
+                size_t row = sizeof *panel * (size_t)c->pitch;
+                memset(panel, 0, row * (size_t)from);
+                memset(panel + (ptrdiff_t)to * c->pitch, 0, row * (size_t)(all - to));
+                kern->every(to - from, high - low, c->step_x,
+                            in + (ptrdiff_t)(from * c->step_y + top) * c->in_w + low * c->step_x +
+                                offset,
+                            (ptrdiff_t)c->step_y * c->in_w,
+                            panel + (ptrdiff_t)from * c->pitch + low, c->pitch);
+                for (int q = from; q < to; q++) {
                     float *dst = panel + (ptrdiff_t)q * c->pitch;
-                    int y = (r0 + q) * c->step_y + py - c->before_y;
-                    if (y < 0 || y >= c->in_h || low == high) {
-                        memset(dst, 0, sizeof *dst * (size_t)c->pitch);
-                        continue;
-                    }
-                    const float *src = in + (ptrdiff_t)y * c->in_w + offset;
                     for (int t = 0; t < low; t++) dst[t] = 0;
-                    if (c->step_x == 1)
-                        for (int t = low; t < high; t++) dst[t] = src[t];
-                    else
-                        kern->every(high - low, c->step_x, src + (ptrdiff_t)low * c->step_x,
-                                    dst + low);
                     if (before)
                         kern->scale_shift((size_t)(high - low), before->scale[ch],
                                           before->shift[ch], before->act, before->slope, dst + low,

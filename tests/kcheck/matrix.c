@@ -241,11 +241,17 @@ static void check_transpose(check *c) {
 static void check_every(check *c) {
     for (int step = 1; step <= 4; step++)
         for (int n = 0; n < 70; n++) {
-            case_begin(c, "n=%d step=%d", n, step);
-            const float *src = case_random(c, n ? (size_t)((n - 1) * step + 1) : 0, NO_SLACK);
-            float *dst = case_array(c, (size_t)n, NO_SLACK);
-            check_kern(c)->every(n, step, src, dst);
-            for (int t = 0; t < n; t++) case_true(c, dst[t] == src[t * step], "one in step");
+            const int rows = n % 4, src_r = n * step + (int)pick(c, 3), dst_r = n + (int)pick(c, 3);
+            case_begin(c, "rows=%d n=%d step=%d", rows, n, step);
+            const bool any = rows && n;
+            const size_t n_src = any ? (size_t)((rows - 1) * src_r + (n - 1) * step + 1) : 0;
+            const size_t n_dst = any ? (size_t)((rows - 1) * dst_r + n) : 0;
+            const float *src = case_random(c, n_src, NO_SLACK);
+            float *dst = case_array(c, n_dst, NO_SLACK), *want = case_array(c, n_dst, NO_SLACK);
+            for (int r = 0; r < rows; r++)
+                for (int t = 0; t < n; t++) want[r * dst_r + t] = src[r * src_r + t * step];
+            check_kern(c)->every(rows, n, step, src, src_r, dst, dst_r);
+            case_true(c, same_floats(n_dst, dst, want), "one in step, gaps untouched");
             case_end(c);
         }
 }

@@ -60,15 +60,29 @@ static void transpose(int rows, int columns, const float *src, ptrdiff_t src_r, 
         }
 }
 
-V_UNCHECKED static void every(int n, int step, const float *src, float *dst) {
-    if (step != 2) {
-        for (int t = 0; t < n; t++) dst[t] = src[(ptrdiff_t)t * step];
-        return;
+/* The numbers of one row that are taken. `tail`: of its last vector, t = whole .. n-1. */
+V_INLINE void every_row(const int step, int whole, vp tail, vp tail_a, vp tail_b, const float *src,
+                        float *dst) {
+    for (int t = 0; t < whole; t += V_LANES, src += step * V_LANES) {
+        const vf a = v_load(src);
+        v_store(dst + t, step == 1 ? a : v_even(a, v_load(src + V_LANES)));
     }
-    for (int t = 0; t < n; t += V_LANES, src += 2 * V_LANES) {
-        const int rest = 2 * (n - t) - 1; /* the last number taken is the last one read */
-        const vf a = v_load_some(src, v_first(rest));
-        const vf b = v_load_some(src + V_LANES, v_first(rest - V_LANES));
-        v_store_some(dst + t, v_first(n - t), v_even(a, b));
+    const vf a = v_load_some(src, tail_a);
+    v_store_some(dst + whole, tail, step == 1 ? a : v_even(a, v_load_some(src + V_LANES, tail_b)));
+}
+
+V_UNCHECKED static void every(int rows, int n, int step, const float *src, ptrdiff_t src_r,
+                              float *dst, ptrdiff_t dst_r) {
+    if (n <= 0) return;
+    const int whole = (n - 1) / V_LANES * V_LANES, rest = n - whole;
+    const int last = step * (rest - 1) + 1; /* the last number taken is the last one read */
+    const vp tail = v_first(rest), tail_a = v_first(last), tail_b = v_first(last - V_LANES);
+    for (; rows > 0; rows--, src += src_r, dst += dst_r) {
+        if (step == 1)
+            every_row(1, whole, tail, tail_a, tail_b, src, dst);
+        else if (step == 2)
+            every_row(2, whole, tail, tail_a, tail_b, src, dst);
+        else
+            for (int t = 0; t < n; t++) dst[t] = src[(ptrdiff_t)t * step];
     }
 }
