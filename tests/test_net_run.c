@@ -192,8 +192,10 @@ static void naive_step(naive *v, lens_net *net, lens_ctx *ctx, int n, const floa
         bool alias = (kind->flags & OP_ALIAS) != 0;
         if (!back && alias) memcpy(v->value[i], x[0], count_of(v, i) * sizeof(float));
         if (!back && !alias) kind->forward(&run);
-        if (back && alias) memcpy(dx[0], v->grad[i], count_of(v, i) * sizeof(float));
-        if (back && !alias) kind->backward(&run);
+        bool passes = alias || (kind->flags & OP_IS_SUM);
+        for (int k = 0; back && passes && k < node->op.inputs; k++)
+            memcpy(dx[k], v->grad[i], count_of(v, i) * sizeof(float));
+        if (back && !passes) kind->backward(&run);
         for (int k = 0; k < node->op.inputs; k++) {
             int source = node->input[k]->index;
             for (size_t e = 0; back && e < count_of(v, source); e++)
