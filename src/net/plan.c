@@ -313,7 +313,7 @@ static bool may_pass_on(const planner *p, int i, int k) {
     if (a < b) a = b, b = node->input[k]->index;
     if (a == b || readers(p, a) > 1 || has(p, a, OP_ALIAS | OP_INPLACE)) return false;
     for (int r = p->first[b]; r < p->first[b + 1]; r++)
-        if (p->reader[r] > a && p->reader[r] != i) return false;
+        if (p->reader[r] >= a && p->reader[r] != i) return false;
     return true;
 }
 
