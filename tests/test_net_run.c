@@ -192,8 +192,10 @@ static void naive_step(naive *v, lens_net *net, lens_ctx *ctx, int n, const floa
         bool alias = (kind->flags & OP_ALIAS) != 0;
         if (!back && alias) memcpy(v->value[i], x[0], count_of(v, i) * sizeof(float));
         if (!back && !alias) kind->forward(&run);
-        if (back && alias) memcpy(dx[0], v->grad[i], count_of(v, i) * sizeof(float));
-        if (back && !alias) kind->backward(&run);
+        bool passes = alias || (kind->flags & OP_IS_SUM);
+        for (int k = 0; back && passes && k < node->op.inputs; k++)
+            memcpy(dx[k], v->grad[i], count_of(v, i) * sizeof(float));
+        if (back && !passes) kind->backward(&run);
         for (int k = 0; k < node->op.inputs; k++) {
             int source = node->input[k]->index;
             for (size_t e = 0; back && e < count_of(v, source); e++)
@@ -570,6 +572,46 @@ static void shared_values_stay(void **state) {
     compare_steps(net, ctx, 0, false);
     lens_net_free(net);
     lens_ctx_free(ctx);
+}
+
+/* Convolutions that add to a gradient which another consumer wrote: with strides, which visit it in
+ * phases, some without a tap; transposed; and wide enough for Winograd. Of a sum of two, one input is the
+ * net's. */
+static void convolutions_add_to_gradients(void **state) {
+    (void)state;
+    for (int strict = 0; strict < 2; strict++) {
+        lens_ctx *ctx;
+        lens_ctx_opts opts = { .strict = strict != 0, .threads = 2 };
+        assert_int_equal(lens_ctx_new(&ctx, &opts, NULL), LENS_OK);
+        lens_net *net = lens_net_new(ctx, "adds");
+        lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+        lens_conv2d_opts three = { .out = 20, .kernel = { 3 }, .pad = 1 };
+        x = lens_batchnorm(lens_conv2d(x, NULL, three), NULL, (lens_batchnorm_opts){ 0 });
+        x = lens_relu(lens_add(lens_conv2d(x, NULL, three), x, "add"), "out");
+        three.stride = (lens_size){ 2 };
+        lens_conv2d_opts one = { .out = 20, .kernel = { 1 }, .stride = { 2 } };
+        lens_node *half = lens_add(lens_conv2d(x, NULL, three), lens_conv2d(x, NULL, one), "half");
+        x = lens_add(lens_conv_transpose2d(half, NULL,
+                                           (lens_conv_transpose2d_opts){
+                                               .out = 4, .kernel = { 2 }, .stride = { 2 } }),
+                     lens_conv_transpose2d(half, NULL,
+                                           (lens_conv_transpose2d_opts){
+                                               .out = 4, .kernel = { 2 }, .stride = { 2 } }),
+                     "whole");
+        finished(ctx, lens_dense(x, NULL, (lens_dense_opts){ .out = CLASSES }));
+        memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 2, .train = true });
+        int adds = 0;
+        for (int i = 0; i < net->nodes; i++)
+            for (int k = 0; k < net->node[i]->op.inputs; k++) {
+                adds += plan.node[i].edge[k].adds;
+                assert_int_equal(plan.node[i].edge[k].temp, PLAN_NONE);
+            }
+        assert_int_equal(adds, 3);
+        plan_free(ctx, &plan);
+        compare_steps(net, ctx, 0, false);
+        lens_net_free(net);
+        lens_ctx_free(ctx);
+    }
 }
 
 /* ---- The plan ------------------------------------------------------------------------------- */
@@ -1228,6 +1270,7 @@ int main(void) {
           residual_blocks_fuse),
         T("norms before convolutions are done by them", norms_before_convolutions_fuse),
         T("a value with two readers is neither fused nor overwritten", shared_values_stay),
+        T("convolutions add to gradients that are there already", convolutions_add_to_gradients),
         T("placement: buffers alive at one time never overlap", buffers_keep_apart),
         T("inference frees values after their last reader", inference_frees_values),
         T("timing: a node spends time where the plan runs it", timing_follows_the_plan),

@@ -198,6 +198,9 @@ struct kern {
     /* y = act(scale*x + shift). In place is fine. */
     void (*scale_shift)(size_t n, float scale, float shift, act_kind, float slope, const float *x,
                         float *y);
+    /* y = act(scale*x + shift + add); in place on x or add is fine. ahead: of add, as below. */
+    void (*scale_shift_add)(size_t n, float scale, float shift, act_kind, float slope,
+                            const float *x, const float *add, ptrdiff_t ahead, float *y);
     void (*axpy)(size_t n, float alpha, const float *x, float *y);   /* y += alpha*x */
     void (*mul)(size_t n, const float *a, const float *b, float *y); /* y = a * b; in place fine */
 

@@ -117,7 +117,7 @@ typedef enum plan_forward {
 /* How the gradient for one input of a node gets where it belongs. */
 typedef struct plan_edge {
     bool adds; /* another consumer wrote before: add to what is there */
-    int temp; /* adds: the operator writes here first; NONE for an alias, whose gradient is added */
+    int temp; /* adds: the operator writes here first, unless it adds by itself or its dy is added */
 } plan_edge;
 
 typedef struct plan_node {

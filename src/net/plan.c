@@ -177,8 +177,8 @@ static void share_value(planner *p, int i, int source) {
  *                       other /              to numbers still in registers or cache
  *     batchnorm - relu - conv                relu(scale*x + shift) as conv copies its input
  *
- * A training step fuses activations alone: backward needs the rest. Batch norm knows from its input
- * where a relu behind it was 0, and does the relu's backward with its own. */
+ * A training step folds and skips nothing that backward needs: batch norm takes the sum and relu behind it. It
+ * knows from its input where a relu right behind it was 0, and does the relu's backward with its own. */
 
 /* The node that does `node`'s work, if it can go on with work of this kind for one that follows. */
 static int head_for(const planner *p, int node, unsigned flag) {
@@ -220,10 +220,11 @@ static bool fuse_norm(planner *p, int i) {
 
 /* Of the two inputs the one that is computed later adds the other. */
 static bool fuse_sum(planner *p, int i) {
-    if (p->opts->train || !has(p, i, OP_IS_SUM)) return false;
+    if (!has(p, i, OP_IS_SUM)) return false;
     for (int k = 0; k < 2; k++) {
         int source = p->net->node[i]->input[k]->index, other = p->net->node[i]->input[!k]->index;
-        int head = head_for(p, source, OP_FUSES_NORM);
+        int head =
+            head_for(p, source, p->opts->train ? OP_FUSES_SUM : OP_FUSES_SUM | OP_FUSES_NORM);
         if (head == PLAN_NONE || p->plan->node[other].head >= head) continue;
         plan_node *node = &p->plan->node[head];
         if (node->addend != PLAN_NONE || node->act != ACT_NONE) continue;
@@ -298,6 +299,24 @@ static void plan_values(planner *p) {
     }
 }
 
+/* Whether the gradient of input k of i may lie where that of i does: nobody reads it under one name after
+ * it was changed under another.
+ *
+ *     b --+-- ... -- a --+-- i      of a sum's two inputs the later one, a, has done its backward, which leaves
+ *         '--------------'          its gradient as it is, before anyone else adds to that of b */
+static bool may_pass_on(const planner *p, int i, int k) {
+    const lens_node *node = p->net->node[i];
+    if (p->opts->watch || shape_count(node->op.out) != shape_count(node->op.in[k])) return false;
+    if (!has(p, i, OP_IS_SUM)) return k == 0 && has(p, i, OP_ALIAS | OP_INPLACE);
+    int a = node->input[k]->index, b = node->input[!k]->index;
+    if (p->plan->node[b].grad != p->plan->node[i].grad) return true;
+    if (a < b) a = b, b = node->input[k]->index;
+    if (a == b || readers(p, a) > 1 || has(p, a, OP_ALIAS | OP_INPLACE)) return false;
+    for (int r = p->first[b]; r < p->first[b + 1]; r++)
+        if (p->reader[r] >= a && p->reader[r] != i) return false;
+    return true;
+}
+
 /* In the order of backward: the first consumer that comes writes a gradient, later ones add. Those of
  * the outputs are written before, by the caller. */
 static void plan_gradients(planner *p) {
@@ -316,9 +335,9 @@ static void plan_gradients(planner *p) {
             if (!x->path) continue;
             if (x->grad != PLAN_NONE) {
                 node->edge[k].adds = true;
-                if (!has(p, i, OP_ALIAS)) node->edge[k].temp = new_activation(p, source, time);
-            } else if (!p->opts->watch && k == 0 && has(p, i, OP_ALIAS | OP_INPLACE) &&
-                       shape_count(net->node[i]->op.out) == shape_count(net->node[i]->op.in[0])) {
+                if (!has(p, i, OP_ALIAS | OP_IS_SUM) && !(k == 0 && has(p, i, OP_ADDS)))
+                    node->edge[k].temp = new_activation(p, source, time);
+            } else if (may_pass_on(p, i, k)) {
                 x->grad = node->grad;
             } else {
                 x->grad = new_activation(p, source, time);

@@ -79,6 +79,7 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .slope = plan->slope,
         .by = plan->by,
         .act_back = plan->act_back,
+        .adds = inputs && plan->edge[0].adds && plan->edge[0].temp == PLAN_NONE,
         .seed = s->opts.seed,
         .serial = (uint32_t)i,
         .x = it->x,
@@ -422,10 +423,13 @@ static void backward_node(lens_session *s, int i, bool repack) {
     const op_node *op = it->run.node;
     if (it->mutes) zero_muted(s, i, it->grad);
     if (!op->inputs || plan_backs(&s->plan, i)) return;
-    if (op->kind->flags & OP_ALIAS) {
-        int source = net->node[i]->input[0]->index;
-        if (s->node[source].active && s->node[source].grad != it->grad)
-            move(s, samples(s, i), it->grad, s->node[source].grad, it->plan->edge[0].adds);
+    if (op->kind->flags & (OP_ALIAS | OP_IS_SUM)) {
+        for (int k = 0; k < op->inputs; k++) {
+            const session_node *source = &s->node[net->node[i]->input[k]->index];
+            bool adds = it->plan->edge[k].adds;
+            if (source->active && (adds || source->grad != it->grad))
+                move(s, samples(s, i), it->grad, source->grad, adds);
+        }
         return;
     }
     it->run.n = s->n; /* a fused activation had no forward that set it */
@@ -433,7 +437,7 @@ static void backward_node(lens_session *s, int i, bool repack) {
     op->kind->backward(&it->run);
     for (int k = 0; k < op->inputs; k++) {
         int source = net->node[i]->input[k]->index;
-        if (it->dx[k] && it->plan->edge[k].adds)
+        if (it->dx[k] && it->plan->edge[k].temp != PLAN_NONE)
             move(s, samples(s, source), it->dx[k], s->node[source].grad, true);
     }
 }

@@ -1,9 +1,7 @@
-/* add.c - y = a + b, equal shapes. Both inputs receive the gradient of y.
+/* add.c - y = a + b, equal shapes. Both inputs receive the gradient of y, which the session passes on.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/parts.h"
-
-#include <string.h>
 
 static lens_status infer(op_node *node) {
     shape a = node->in[0], b = node->in[1];
@@ -25,20 +23,8 @@ static void forward_range(const void *arg, size_t first, size_t last, int thread
     if (r->act != ACT_NONE) r->kern->act(r->act, r->slope, last - first, y, y);
 }
 
-static void backward_range(const void *arg, size_t first, size_t last, int thread) {
-    (void)thread;
-    const op_run *r = arg;
-    for (int i = 0; i < 2; i++)
-        if (r->dx[i] && r->dx[i] != r->dy)
-            memcpy(r->dx[i] + first, r->dy + first, (last - first) * sizeof(float));
-}
-
 static void forward(const op_run *r) {
     op_each_float(r->pool, (size_t)r->n * shape_count(r->node->out), 3, forward_range, r);
-}
-
-static void backward(const op_run *r) {
-    op_each_float(r->pool, (size_t)r->n * shape_count(r->node->out), 4, backward_range, r);
 }
 
 const op_kind op_add = {
@@ -49,5 +35,4 @@ const op_kind op_add = {
     .max_inputs = 2,
     .infer = infer,
     .forward = forward,
-    .backward = backward,
 };

@@ -167,9 +167,15 @@ static void running_affine(const op_node *node, float *const *param, float *scal
     }
 }
 
-static void apply_plane(const op_run *r, size_t n, size_t c, affine a) {
-    size_t at = plane_at(r, n, c);
-    r->kern->scale_shift(plane_of(r), a.scale, a.shift, r->act, r->slope, r->x[0] + at, r->y + at);
+/* next: the distance to the plane of the next call */
+static void apply_plane(const op_run *r, size_t n, size_t c, affine a, ptrdiff_t next) {
+    size_t at = plane_at(r, n, c), plane = plane_of(r);
+    const float *x = r->x[0] + at;
+    if (r->addend)
+        r->kern->scale_shift_add(plane, a.scale, a.shift, r->act, r->slope, x, r->addend + at, next,
+                                 r->y + at);
+    else
+        r->kern->scale_shift(plane, a.scale, a.shift, r->act, r->slope, x, r->y + at);
 }
 
 static void forward_group(const op_run *r, size_t first, size_t last) {
@@ -183,7 +189,8 @@ static void forward_group(const op_run *r, size_t first, size_t last) {
     }
     if (plane_of(r) == 1) return; /* see forward_rows */
     for (size_t n = 0; n < (size_t)r->n; n++)
-        for (size_t c = first; c < last; c++) apply_plane(r, n, c, map[c]);
+        for (size_t c = first; c < last; c++)
+            apply_plane(r, n, c, map[c], ahead(r, n, c, first, last));
 }
 
 static void forward_groups(const void *arg, size_t first, size_t last, int thread) {
@@ -202,7 +209,7 @@ static void forward_planes(const void *arg, size_t first, size_t last, int threa
     const affine *map = r->scratch;
     size_t channels = (size_t)r->node->in[0].c;
     for (size_t p = first; p < last; p++)
-        apply_plane(r, p / channels, p % channels, map[p % channels]);
+        apply_plane(r, p / channels, p % channels, map[p % channels], 0);
 }
 
 static void forward_rows(const void *arg, size_t first, size_t last, int thread) {
@@ -214,6 +221,7 @@ static void forward_rows(const void *arg, size_t first, size_t last, int thread)
         const float *x = r->x[0] + n * channels;
         float *y = r->y + n * channels;
         for (size_t c = 0; c < channels; c++) y[c] = x[c] * map[c].scale + map[c].shift;
+        if (r->addend) r->kern->add(channels, y, r->addend + n * channels, y);
         if (r->act != ACT_NONE) r->kern->act(r->act, r->slope, channels, y, y);
     }
 }
@@ -281,11 +289,13 @@ static void back_plane(const op_run *r, size_t n, size_t c, double scale, double
     norm_back_job job = back_job(r, n, c);
     double mean = ((const channel *)r->saved)[c].mean, rest = (double)job.mean - mean;
     float *dx = r->dx[0] + plane_at(r, n, c);
-    if (job.n == 1)
-        *dx = (float)(scale * (double)back_slope(&job) + slope * ((double)*job.x - mean) + offset);
-    else /* which takes x - (float)mean */
-        r->kern->norm_back(&job, (float)scale, (float)slope, (float)(offset + slope * rest), false,
-                           dx);
+    if (job.n == 1) {
+        double d = scale * (double)back_slope(&job) + slope * ((double)*job.x - mean) + offset;
+        *dx = r->adds ? *dx + (float)d : (float)d;
+    } else { /* which takes x - (float)mean */
+        r->kern->norm_back(&job, (float)scale, (float)slope, (float)(offset + slope * rest),
+                           r->adds, dx);
+    }
 }
 
 static void backward_group(const op_run *r, size_t first, size_t last) {
@@ -322,7 +332,7 @@ static void backward(const op_run *r) { each_group(r, 5, backward_groups); }
 const op_kind op_batchnorm = {
     .name = "batchnorm",
     .formula = "y = weight*(x - mean)/sqrt(var + eps) + bias, per channel",
-    .flags = OP_FUSES_ACT | OP_FUSES_BACK | OP_NEEDS_X,
+    .flags = OP_FUSES_ACT | OP_FUSES_SUM | OP_FUSES_BACK | OP_ADDS | OP_NEEDS_X,
     .min_inputs = 1,
     .max_inputs = 1,
     .opts_size = sizeof(lens_batchnorm_opts),

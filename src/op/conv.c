@@ -210,6 +210,7 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                                   .n = r->n,
                                   .in = r->dy,
                                   .out = r->dx[0],
+                                  .add = r->adds ? r->dx[0] : NULL,
                                   .thread_scratch = r->thread_scratch,
                                   .thread_stride = r->thread_stride });
     /* A transposed convolution's input is the output gradient of the convolution it turns round. */

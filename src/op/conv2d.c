@@ -197,10 +197,10 @@ static void constrain(const op_node *d, int param, float *value) {
 #define CONV_KIND(kind_name, kind_formula)                                                         \
     {                                                                                              \
         .name = kind_name, .formula = kind_formula,                                                \
-        .flags = OP_FUSES_ACT | OP_FUSES_NORM | OP_NEEDS_X, .min_inputs = 1, .max_inputs = 1,      \
-        .opts_size = sizeof(lens_conv2d_opts), .options = options, .infer = infer, .plan = plan,   \
-        .forward = forward, .backward = backward, .constrain = constrain,                          \
-        .takes_before = takes_before, .algorithm = algorithm,                                      \
+        .flags = OP_FUSES_ACT | OP_ADDS | OP_FUSES_NORM | OP_NEEDS_X, .min_inputs = 1,             \
+        .max_inputs = 1, .opts_size = sizeof(lens_conv2d_opts), .options = options,                \
+        .infer = infer, .plan = plan, .forward = forward, .backward = backward,                    \
+        .constrain = constrain, .takes_before = takes_before, .algorithm = algorithm,              \
     }
 
 const op_kind op_conv2d = CONV_KIND(

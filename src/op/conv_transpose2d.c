@@ -104,7 +104,7 @@ static op_algorithm algorithm(const op_node *d, op_pass pass, op_algorithm wante
 const op_kind op_conv_transpose2d = {
     .name = "conv_transpose2d",
     .formula = "y = the adjoint of conv2d applied to x, plus b",
-    .flags = OP_FUSES_ACT | OP_NEEDS_X,
+    .flags = OP_FUSES_ACT | OP_ADDS | OP_NEEDS_X,
     .min_inputs = 1,
     .max_inputs = 1,
     .opts_size = sizeof(lens_conv_transpose2d_opts),

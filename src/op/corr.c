@@ -190,21 +190,24 @@ static void walk_block(const run_job *r, const corr_walk *walk, int group, int m
     t.c_m = c->block * c->pitch + io->kern->lanes;
     if (add) t.act = ACT_NONE; /* comes after the sum, below */
     line(c, io->kern, &t, panel, flat, NULL, panel_flat_length(c, rows, walk->columns));
-    const ptrdiff_t from = (ptrdiff_t)r0 * c->out_w; /* add: only with a grid of 1 */
+    const ptrdiff_t step = c->grid_x;
     for (int m = 0; m < maps; m++, flat += t.c_m, out += plane) {
         for (int i = 0; i < rows; i++) {
             const float *src = flat + (ptrdiff_t)i * c->pitch;
-            float *dst =
-                out + (ptrdiff_t)((r0 + i) * c->grid_y + walk->out_y) * c->out_w + walk->out_x;
-            if (c->grid_x == 1)
+            ptrdiff_t at = (ptrdiff_t)((r0 + i) * c->grid_y + walk->out_y) * c->out_w + walk->out_x;
+            const float *sum = add ? add + (size_t)m * plane + at : NULL;
+            float *dst = out + at;
+            if (sum && step == 1)
+                io->kern->add((size_t)walk->columns, src, sum, dst);
+            else if (sum)
+                for (int j = 0; j < walk->columns; j++) dst[j * step] = src[j] + sum[j * step];
+            else if (step == 1)
                 for (int j = 0; j < walk->columns; j++) dst[j] = src[j];
             else
-                for (int j = 0; j < walk->columns; j++) dst[(ptrdiff_t)j * c->grid_x] = src[j];
+                for (int j = 0; j < walk->columns; j++) dst[j * step] = src[j];
+            if (add && io->act != ACT_NONE) /* only with a grid of 1 */
+                io->kern->act(io->act, io->slope, (size_t)walk->columns, dst, dst);
         }
-        if (!add) continue;
-        size_t count = (size_t)rows * (size_t)c->out_w;
-        io->kern->add(count, out + from, add + (size_t)m * plane + from, out + from);
-        if (io->act != ACT_NONE) io->kern->act(io->act, io->slope, count, out + from, out + from);
     }
 }
 

@@ -97,7 +97,7 @@ typedef struct corr_io {
     const float *in;
     float *out;
     const float *bias; /* per output map, or NULL */
-    const float *add;  /* like out, or NULL */
+    const float *add;  /* like out, maybe out itself, or NULL; act then takes a stride of 1 */
     act_kind act;      /* ACT_NONE, ACT_RELU, ACT_LEAKY */
     float slope;
     corr_before before;

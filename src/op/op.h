@@ -114,11 +114,14 @@ typedef struct op_run {
     act_kind act;
     float slope;
     bool act_back; /* backward of OP_FUSES_BACK kinds: dy belongs to the result of act */
+    bool adds;     /* backward of OP_ADDS kinds: add to dx[0] instead of overwriting it */
+    /* Forward of OP_FUSES_SUM kinds, and of OP_FUSES_NORM kinds outside training: added to the result,
+     * before act; shaped like y. */
+    const float *addend; /* NULL: nothing */
     /* Forward of OP_FUSES_NORM kinds, outside training: what other nodes would have done, in this
      * order: x[0] passes through `before` on its way in; then the operator's own work; its result goes
-     * through `norm`, has `addend` added (shaped like y), and meets `act`. */
+     * through `norm`, has `addend` added, and meets `act`. */
     op_norm before, norm; /* node NULL: nothing */
-    const float *addend;  /* NULL: nothing */
     op_choice by;         /* as planned */
     uint64_t seed;        /* dropout */
     uint32_t step;
@@ -129,7 +132,7 @@ typedef struct op_run {
     float *const *param;   /* per node->params */
 
     const float *dy;      /* backward: gradient of y */
-    float *const *dx;     /* backward: overwrite dx[i] in full; NULL = not wanted */
+    float *const *dx;     /* backward: overwrite dx[i] in full, but see `adds`; NULL = not wanted */
     float *const *dparam; /* backward: overwrite; NULL = not wanted (frozen or not trainable) */
 
     void *saved, *cache, *scratch,
@@ -150,7 +153,9 @@ enum {
     OP_IS_ACT = 32,   /* an activation: op_act says which */
     OP_FUSES_NORM =
         64,          /* forward honours norm and addend, and `before` if takes_before allows it */
-    OP_IS_SUM = 128, /* y = x[0] + x[1] */
+    OP_IS_SUM = 128, /* y = x[0] + x[1]: no backward, dy goes to both */
+    OP_FUSES_SUM = 1024, /* forward honours addend, in training too */
+    OP_ADDS = 2048,      /* backward honours adds */
     OP_FUSES_BACK = 512, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
     OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
@@ -188,7 +193,7 @@ struct op_kind {
     void (*plan)(const op_node *, const struct kern *, int threads, int batch, bool train,
                  op_plan *);          /* NULL: nothing */
     void (*forward)(const op_run *);  /* NULL only for OP_ALIAS and inputs */
-    void (*backward)(const op_run *); /* dx[i] and dparam[i] overwritten where not NULL */
+    void (*backward)(const op_run *); /* NULL only for OP_ALIAS, OP_IS_SUM and inputs */
     act_kind act;                     /* OP_IS_ACT */
     /* In inference y = scale[c]*x + shift[c] for each channel: writes both (c floats). NULL: it is not. */
     void (*affine)(const op_node *, float *const *param, float *scale, float *shift);

@@ -129,6 +129,15 @@ static void check_scale_shift(check *c) {
         float *same = case_copy(c, n, x);
         check_kern(c)->scale_shift(n, scale, shift, kind, slope, x, y);
         check_kern(c)->scale_shift(n, scale, shift, kind, slope, same, same);
+        float *add = case_random(c, n, NO_SLACK), *sum = case_copy(c, n, x);
+        check_kern(c)->scale_shift_add(n, scale, shift, kind, slope, sum, add, (ptrdiff_t)n, sum);
+        for (size_t i = 0; i < n; i++)
+            case_near(
+                c, "sum", i, sum[i],
+                ref_act(kind, (double)slope, (double)scale * x[i] + (double)shift + add[i]),
+                3 * ROUNDING *
+                        (fabs((double)scale * x[i]) + fabs((double)shift) + fabs((double)add[i])) +
+                    (kind == ACT_TANH ? 8 * ROUNDING : 0));
         for (size_t i = 0; i < n; i++) /* no slope is above 1; 4 units more for tanh */
             case_near(c, "y", i, y[i],
                       ref_act(kind, (double)slope, (double)scale * (double)x[i] + (double)shift),

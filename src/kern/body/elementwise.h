@@ -193,6 +193,33 @@ static void scale_shift(size_t n, float scale, float shift, act_kind kind, float
     }
 }
 
+V_INLINE void scale_shift_add_loop(const act_kind kind, size_t n, float scale, float shift,
+                                   float slope, const float *x, const float *add, ptrdiff_t ahead,
+                                   float *y) {
+    const vf f = v_set1(scale), s = v_set1(shift), l = v_set1(slope);
+    size_t i = 0;
+    for (; n - i >= V_LANES; i += V_LANES) {
+        v_prefetch(add + i + ahead);
+        const vf sum = v_add(v_fma(v_load(x + i), f, s), v_load(add + i));
+        v_store(y + i, act_value(kind, l, sum));
+    }
+    if (i < n) {
+        const vp m = v_first((ptrdiff_t)(n - i));
+        const vf sum = v_add(v_fma(v_load_some(x + i, m), f, s), v_load_some(add + i, m));
+        v_store_some(y + i, m, act_value(kind, l, sum));
+    }
+}
+
+static void scale_shift_add(size_t n, float scale, float shift, act_kind kind, float slope,
+                            const float *x, const float *other, ptrdiff_t ahead, float *y) {
+    if (kind == ACT_RELU) {
+        scale_shift_add_loop(ACT_RELU, n, scale, shift, slope, x, other, ahead, y);
+    } else {
+        scale_shift_add_loop(ACT_NONE, n, scale, shift, slope, x, other, ahead, y);
+        if (kind != ACT_NONE) act(kind, slope, n, y, y);
+    }
+}
+
 static void axpy(size_t n, float alpha, const float *x, float *y) {
     const vf f = v_set1(alpha);
     size_t i = 0;

@@ -46,6 +46,7 @@ const struct kern LEVEL_TABLE = {
     .act_back = act_back,
     .add = add,
     .scale_shift = scale_shift,
+    .scale_shift_add = scale_shift_add,
     .axpy = axpy,
     .mul = mul,
     .sum = sum,
