@@ -104,47 +104,81 @@ static const double *column(const log_table *t, const char *name) {
     return NULL;
 }
 
-static int draw_table(cli *c, const char *path, const log_table *t) {
+/* The last word of a run's path, "runs/a/" or "runs/a/log.csv": a. Free it. */
+static char *run_name(const char *path) {
+    char *name = say_text("%s", path), *file = strstr(name, "/log.csv");
+    if (file) *file = 0;
+    for (size_t end = strlen(name); end > 1 && name[end - 1] == '/';) name[--end] = 0;
+    const char *slash = strrchr(name, '/');
+    if (slash && slash[1]) memmove(name, slash + 1, strlen(slash));
+    return name;
+}
+
+enum { MAX_RUNS = 4, MEASURES = 5 }; /* a panel has room for eight lines */
+
+static int draw_tables(cli *c, char **path, const log_table *t, int runs) {
     static const char *const wanted[] = { "epoch", "train_loss", "val_loss", "train_accuracy",
                                           "val_accuracy" };
-    const double *found[5];
-    for (int i = 0; i < 5; i++) {
-        found[i] = column(t, wanted[i]);
-        if (!found[i] || !t->rows)
-            return fail(c, EXIT_BAD_INPUT, "%s: not the log of a training run: no %s %s", path,
-                        found[i] ? "finished" : "column", found[i] ? "epoch" : wanted[i]);
+    const double *found[MAX_RUNS][MEASURES];
+    for (int r = 0; r < runs; r++)
+        for (int i = 0; i < MEASURES; i++) {
+            found[r][i] = column(&t[r], wanted[i]);
+            if (!found[r][i] || !t[r].rows)
+                return fail(c, EXIT_BAD_INPUT, "%s: not the log of a training run: no %s %s",
+                            path[r], found[r][i] ? "finished" : "column",
+                            found[r][i] ? "epoch" : wanted[i]);
+        }
+    lens_figure_series line[2][2 * MAX_RUNS]; /* of loss and accuracy */
+    char *name[2 * MAX_RUNS];
+    record *all = record_new();
+    for (int r = 0; r < runs; r++) {
+        char *run = run_name(path[r]);
+        for (int k = 0; k < 2; k++) {
+            const char *split = word(c, k ? "test" : "training");
+            name[2 * r + k] = runs > 1 ? say_text("%s, %s", run, split) : say_text("%s", split);
+            for (int panel = 0; panel < 2; panel++)
+                line[panel][2 * r + k] =
+                    (lens_figure_series){ name[2 * r + k], found[r][0], found[r][1 + 2 * panel + k],
+                                          t[r].rows };
+        }
+        for (int i = 0; i < MEASURES; i++) {
+            char *key = runs > 1 ? say_text("%s %s", run, wanted[i]) : say_text("%s", wanted[i]);
+            record_doubles(all, key, found[r][i], 1, (int[]){ (int)t[r].rows });
+            free(key);
+        }
+        free(run);
     }
-    const lens_figure_series loss[] = { { word(c, "training"), found[0], found[1], t->rows },
-                                        { word(c, "test"), found[0], found[2], t->rows } };
-    const lens_figure_series accuracy[] = { { word(c, "training"), found[0], found[3], t->rows },
-                                            { word(c, "test"), found[0], found[4], t->rows } };
-    const lens_figure_panel panels[] = { { word(c, "loss"), loss, 2, LENS_BEST_LOW },
-                                         { word(c, "accuracy"), accuracy, 2, LENS_BEST_HIGH } };
+    const lens_figure_panel panels[] = {
+        { word(c, "loss"), line[0], 2 * runs, runs > 1 ? LENS_BEST_NONE : LENS_BEST_LOW },
+        { word(c, "accuracy"), line[1], 2 * runs, runs > 1 ? LENS_BEST_NONE : LENS_BEST_HIGH }
+    };
     const lens_figure_opts opts = figure_opts(c, word(c, "Loss and accuracy"));
     lens_figure *figure = NULL;
-    record *all = record_new();
-    for (int i = 0; i < 5; i++)
-        record_doubles(all, wanted[i], found[i], 1, (int[]){ (int)t->rows });
     lens_status status = lens_figure_curves(c->ctx, &figure, panels, 2, word(c, "epoch"), &opts);
+    for (int i = 0; i < 2 * runs; i++) free(name[i]);
     return finish(c, status, figure, all);
 }
 
-int draw_log(cli *c, const char *path) {
-    log_table t = { 0 };
-    int status = read_log(c, path, &t);
-    if (status == EXIT_DONE) status = draw_table(c, path, &t);
-    free_log(&t);
+int draw_logs(cli *c, char **path, int runs) {
+    log_table t[MAX_RUNS] = { 0 };
+    int status = EXIT_DONE;
+    for (int r = 0; r < runs && status == EXIT_DONE; r++) status = read_log(c, path[r], &t[r]);
+    if (status == EXIT_DONE) status = draw_tables(c, path, t, runs);
+    for (int r = 0; r < runs; r++) free_log(&t[r]);
     return status;
 }
 
 static int plot_curves(cli *c) {
+    char *path[MAX_RUNS];
     if (!c->operands)
         return fail(c, EXIT_USAGE, "which run? lenslet plot curves DIR -o %s", file_of(c));
-    struct stat entry;
-    bool folder = stat(c->operand[0], &entry) == 0 && S_ISDIR(entry.st_mode);
-    char *path = say_text(folder ? "%s/log.csv" : "%s", c->operand[0]);
-    int status = draw_log(c, path);
-    free(path);
+    for (int r = 0; r < c->operands; r++) {
+        struct stat entry;
+        bool folder = stat(c->operand[r], &entry) == 0 && S_ISDIR(entry.st_mode);
+        path[r] = say_text(folder ? "%s/log.csv" : "%s", c->operand[r]);
+    }
+    int status = draw_logs(c, path, c->operands);
+    for (int r = 0; r < c->operands; r++) free(path[r]);
     return status;
 }
 
@@ -536,7 +570,7 @@ int run_plot(cli *c) {
         const char *topic;
         int (*plot)(cli *);
         int operands; /* at most; -1: any number */
-    } plots[] = { { "curves", plot_curves, 1 },
+    } plots[] = { { "curves", plot_curves, MAX_RUNS },
                   { "filters", plot_filters, 0 },
                   { "maps", plot_maps, 0 },
                   { "confusion", plot_confusion, 0 },

@@ -60,7 +60,7 @@ typedef struct judged {
 int judge(cli *, judged *); /* free_judged in any case */
 void free_judged(judged *);
 /* Each draws, and ends with finish. */
-int draw_log(cli *, const char *path); /* log.csv of a run */
+int draw_logs(cli *, char **path, int runs); /* the log.csv of 1 to 4 runs */
 int draw_arch(cli *, const lens_net *);
 int draw_weights(cli *, const lens_net *, const lens_param *);
 int draw_maps(cli *, const model *, const float *picture, const char *name, lens_session *);

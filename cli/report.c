@@ -252,7 +252,9 @@ static int put_curves(cli *c) {
     if (log || (file && stat(beside, &entry) == 0)) {
         section(c, word(c, "Training"),
                 word(c, "Where the curves of training and test part, the net learns by heart."));
-        status = draw_log(c, log ? log : beside);
+        char *path = say_text("%s", log ? log : beside);
+        status = draw_logs(c, &path, 1);
+        free(path);
     }
     free(beside);
     return status;

@@ -662,7 +662,7 @@ static const topic data_topics[] = {
 };
 
 static const topic plot_topics[] = {
-    { "curves", "RUN", "loss and accuracy of a training run (its folder or log.csv)" },
+    { "curves", "RUN...", "loss and accuracy of one to four training runs (folders or log.csv)" },
     { "filters", "", "the weights of a convolution" },
     { "maps", "", "what every layer makes of one picture (--image, or --data and --index)" },
     { "confusion", "", "which classes are taken for which (--data)" },

@@ -638,24 +638,39 @@ static void augmentation(void **state) {
     lens_data_free(d);
 }
 
-/* A set too large to keep decoded: the pictures are read batch by batch, by the loader's threads. A
- * broken one is an error that names it, or makes its batch smaller. */
-static void decoded_when_asked(void **state) {
-    (void)state;
-    enum { ROWS = 2000, SIDE = 256 }; /* 393 MB decoded */
+enum { ROWS = 2000, SIDE = 256 }; /* 393 MB decoded: too large to be kept */
+
+/* A folder with ROWS lines in its list.csv, the last `test` of them to test with: row(i) is 'a' or 'b',
+ * a picture of the bytes 40 or 80 and its class, or 0, a broken file of class b. */
+static void listed(const char *folder, char (*row)(int i), int test) {
     static char list[ROWS * 32];
     size_t at = 0;
-    make_folder("lazy");
-    picture("lazy/a.png", 4, 4, 40);
-    picture("lazy/b.png", 8, 4, 80);
-    save(in_dir("lazy/broken.png"), "\x89PNG\r\n\x1a\nnothing", 15);
-    for (int i = 0; i < ROWS; i++)
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s,%c,%s\n",
-                               i == 5  ? "broken.png"
-                               : i % 2 ? "b.png"
-                                       : "a.png",
-                               i % 2 ? 'b' : 'a', i < ROWS - 1 ? "train" : "test");
-    save(in_dir("lazy/list.csv"), list, at);
+    char name[64];
+    make_folder(folder);
+    for (int k = 0; k < 2; k++) {
+        snprintf(name, sizeof name, "%s/%c.png", folder, 'a' + k);
+        picture(name, 4 + 4 * k, 4, 40 + 40 * k);
+    }
+    snprintf(name, sizeof name, "%s/broken.png", folder);
+    save(in_dir(name), "\x89PNG\r\n\x1a\nnothing", 15);
+    for (int i = 0; i < ROWS; i++) {
+        const char what[2] = { row(i) };
+        at +=
+            (size_t)snprintf(list + at, sizeof list - at, "%s.png,%s,%s\n", *what ? what : "broken",
+                             *what ? what : "b", i < ROWS - test ? "train" : "test");
+    }
+    snprintf(name, sizeof name, "%s/list.csv", folder);
+    save(in_dir(name), list, at);
+}
+
+static char one_broken(int i) { return i == 5 ? 0 : "ab"[i % 2]; }
+static char most_broken(int i) { return i % 10 ? 0 : "ab"[i % 20 != 0]; }
+
+/* The pictures of a large set are read batch by batch, by the loader's threads. A broken one is an
+ * error that names it, or makes its batch smaller. */
+static void decoded_when_asked(void **state) {
+    (void)state;
+    listed("lazy", one_broken, 1);
     for (int skip = 0; skip < 2; skip++) {
         lens_data_opts opts = { .height = SIDE, .skip_bad = skip };
         lens_data *d = open_ok(in_dir("lazy/list.csv"), &opts);
@@ -700,23 +715,11 @@ static void decoded_when_asked(void **state) {
  * skip_bad is an error that names the partner. */
 static void broken_partners(void **state) {
     (void)state;
-    enum { ROWS = 2000, SIDE = 256, BATCH = 40 };
-    static char list[ROWS * 32];
-    size_t at = 0;
+    enum { BATCH = 40 };
     int n = 0, unmixed = 0;
     lens_loader *l;
     lens_batch b;
-    make_folder("half");
-    picture("half/a.png", 4, 4, 40);
-    picture("half/b.png", 8, 4, 80);
-    save(in_dir("half/broken.png"), "\x89PNG\r\n\x1a\nnothing", 15);
-    for (int i = 0; i < ROWS; i++)
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s,%c,%s\n",
-                               i % 10   ? "broken.png"
-                               : i % 20 ? "b.png"
-                                        : "a.png",
-                               i % 20 ? 'b' : 'a', i < ROWS - 20 ? "train" : "test");
-    save(in_dir("half/list.csv"), list, at);
+    listed("half", most_broken, 20);
     for (int skip = 0; skip < 2; skip++) {
         lens_data *d =
             open_ok(in_dir("half/list.csv"), &(lens_data_opts){ .height = SIDE, .skip_bad = skip });
