@@ -6,7 +6,7 @@ BUILD = build/$(PRESET)
 CTEST_FLAGS ?= --output-on-failure
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test build seeds experiments onnx-conformance format check-format check-layers bench-peers check-torchvision check-onnxruntime install clean
+.PHONY: help demo test build seeds experiments onnx-conformance format check-format check-layers bench-peers errors check-torchvision check-onnxruntime install clean
 
 help:
 	@echo "make demo          train LeNet-5 on Fashion-MNIST, draw the pictures, classify a few images (demo/)"
@@ -19,6 +19,7 @@ help:
 	@echo "make check-layers  every include points the right way"
 	@echo "make bench-peers   lenslet beside other libraries, interleaved: some 12 minutes (installs python3-torch;"
 	@echo "                   PEERS_PYTHON=EXE: an interpreter with more of them, see docs/performance.md)"
+	@echo "make errors        rounding errors of every algorithm of a 3x3 convolution against double, layer by layer"
 	@echo "make check-torchvision  logits and gradients equal torchvision's for the same weights (installs python3-torchvision)"
 	@echo "make check-onnxruntime  exported nets give ONNX Runtime's output (PYTHON needs onnx and onnxruntime)"
 	@echo "make install       to PREFIX (default /usr/local)"
@@ -62,6 +63,11 @@ bench-peers:
 	cmake --preset release
 	cmake --build build/release -j $(JOBS)
 	$(PEERS_PYTHON) bench/peers/compare.py build/release/lenslet --growth
+
+errors:
+	cmake --preset release
+	cmake --build build/release -j $(JOBS) --target kcheck
+	build/release/tests/kcheck --errors
 
 check-torchvision:
 	sh tools/setup.sh peers

@@ -42,9 +42,10 @@ static void *failing_resize(void *user, void *ptr, size_t old_size, size_t new_s
 
 typedef lens_status scenario(lens_ctx *, const char *folder);
 
-static void fail_everywhere(scenario *run) {
+/* tune: algorithms are measured and remembered in a file. */
+static void fail_with(scenario *run, bool tune) {
     enum { TOO_MANY = 20000 };
-    char folder[TEMPDIR_PATH];
+    char folder[TEMPDIR_PATH], wisdom[TEMPDIR_PATH + 16];
     long n = 0;
     for (bool through = false; !through;) {
         hook h = { .mutex = PTHREAD_MUTEX_INITIALIZER, .fail_at = ++n };
@@ -53,6 +54,8 @@ static void fail_everywhere(scenario *run) {
         lens_ctx_opts opts = { .threads = 2, .alloc = { failing_resize, &h } };
         assert_true(n < TOO_MANY);
         tempdir_make(folder);
+        snprintf(wisdom, sizeof wisdom, "%s/wisdom", folder);
+        if (tune) opts.tune = true, opts.wisdom = wisdom;
         lens_status status = lens_ctx_new(&ctx, &opts, why);
         if (status == LENS_OK) {
             status = run(ctx, folder);
@@ -68,6 +71,8 @@ static void fail_everywhere(scenario *run) {
     }
     assert_true(n > 3);
 }
+
+static void fail_everywhere(scenario *run) { fail_with(run, false); }
 
 /* LeNet in small: every kind of parameter, a branch, a batch norm, dropout. */
 static lens_status build(lens_ctx *ctx, lens_net **out) {
@@ -329,6 +334,10 @@ static lens_status explanations(lens_ctx *ctx, const char *folder) {
     }
 SCENARIO(build_net)
 SCENARIO(run_net)
+static void test_tuned_run(void **state) {
+    (void)state;
+    fail_with(run_net, true);
+}
 SCENARIO(train_steps)
 SCENARIO(save_and_load)
 SCENARIO(load_data)
@@ -341,6 +350,7 @@ SCENARIO(explanations)
 static const struct CMUnitTest tests[] = {
     T("memory runs out: building a net", test_build_net),
     T("memory runs out: a session and a run", test_run_net),
+    T("memory runs out: a session whose algorithms are measured", test_tuned_run),
     T("memory runs out: training steps", test_train_steps),
     T("memory runs out: net text, saving, loading", test_save_and_load),
     T("memory runs out: pictures and loader", test_load_data),

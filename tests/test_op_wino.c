@@ -1,8 +1,8 @@
 /* test_op_wino.c - Winograd convolution against the definition in double.
  *
- * Prints the table of errors that docs/performance.md shows: root mean square of the error over that of
- * the values, of an output, the input's gradient and the weights' gradient; after the slash, that of the
- * direct way (`strict`) on the same numbers.
+ * Prints root mean squares of the error over that of the values, of an output, the input's gradient and the
+ * weights' gradient; after the slash, that of the direct way (`strict`) on the same numbers. `make errors`
+ * has all algorithms at the layers of nets.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "support/check.h"

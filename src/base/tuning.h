@@ -62,6 +62,9 @@ enum {
  *   CHUNK_BYTES     of partial weight gradients, added up in the end: 4 MiB pass through L3 in 0.1 ms.
  *   WINO_MAPS, WINO_SIDE   fewest maps and smallest output side for Winograd, whose estimate of costs
  *                   (wino.c) knows nothing of the overhead of calls.
+ *   WINO_WEIGHTS    least c*o / (c + o) * side for a weight gradient by Winograd: of 30 shapes at batch 16 and
+ *                   64 (2026-11-21, Zen 5, two threads) the direct way took 0.1 to 0.77 of its time up to 360, and
+ *                   0.97 to 1.9 from 670 on.
  *   WINO_SUM        tiles a weight gradient sums over at a time: 2 vectors of each are 32 KiB of L1.
  *   WINO_BYTES      of transformed weights, 16 MiB: what one may count on of a shared L3.
  *   NORM_BYTES      of x that batch norm passes over twice: with dy and dx 3/4 of a 1 MiB L2. */
@@ -78,6 +81,7 @@ enum {
     TUNE_CHUNK_BYTES = 4096,
     TUNE_WINO_MAPS = 5, /* and SIDE: more than the exact worked examples have */
     TUNE_WINO_SIDE = 5,
+    TUNE_WINO_WEIGHTS = 5,
     TUNE_WINO_SUM = 20,
     TUNE_WINO_BYTES = 16 << 20,
     TUNE_NORM_BYTES = 1024,
@@ -95,6 +99,7 @@ enum {
     TUNE_CHUNK_BYTES = 4 << 20,
     TUNE_WINO_MAPS = 16,
     TUNE_WINO_SIDE = 4,
+    TUNE_WINO_WEIGHTS = 512,
     TUNE_WINO_SUM = 256,
     TUNE_WINO_BYTES = 16 << 20,
     TUNE_NORM_BYTES = 256 << 10,

@@ -155,9 +155,9 @@ static inline bool plan_backs(const memory_plan *p, int node) {
 lens_status plan_make(memory_plan *, const lens_net *, lens_ctx *, const lens_session_opts *opts);
 void plan_free(lens_ctx *, memory_plan *);
 
-/* Places buffers so that two whose times overlap do not overlap in memory: largest first, each into
- * the tightest gap. Returns the bytes needed, or SIZE_MAX if that overflows. work: room for 2*count
- * pointers. */
+/* Places buffers so that two whose times overlap do not overlap in memory: the largest or the longest-lived
+ * first, whichever needs less, each into the tightest gap. Returns the bytes needed, or SIZE_MAX if that
+ * overflows. work: room for 2*count pointers. */
 size_t plan_place(plan_buffer *, int count, plan_buffer **work);
 
 /* ---- tune.c ---- */

@@ -27,7 +27,14 @@ static int larger_first(const void *left, const void *right) {
     return a < b ? -1 : a > b;
 }
 
-size_t plan_place(plan_buffer *buffer, int count, plan_buffer **work) {
+static int longer_first(const void *left, const void *right) {
+    const plan_buffer *a = *(plan_buffer *const *)left, *b = *(plan_buffer *const *)right;
+    int a_lives = a->last - a->first, b_lives = b->last - b->first;
+    return a_lives != b_lives ? b_lives - a_lives : larger_first(left, right);
+}
+
+static size_t place(plan_buffer *buffer, int count, plan_buffer **work,
+                    int (*before)(const void *, const void *)) {
     plan_buffer **order = work, **placed = work + count; /* placed: by offset */
     size_t total = 0;
     for (int i = 0; i < count; i++) {
@@ -38,7 +45,7 @@ size_t plan_place(plan_buffer *buffer, int count, plan_buffer **work) {
         order[i] = &buffer[i];
     }
     /* The sum of all sizes fits, so no offset below can overflow. */
-    qsort(order, (size_t)count, sizeof *order, larger_first);
+    qsort(order, (size_t)count, sizeof *order, before);
     size_t needed = 0;
     for (int i = 0; i < count; i++) {
         plan_buffer *b = order[i];
@@ -59,6 +66,14 @@ size_t plan_place(plan_buffer *buffer, int count, plan_buffer **work) {
         placed[at] = b;
     }
     return needed;
+}
+
+/* Neither order is the better one for every net: GoogLeNet's inference of 16 takes 11 % more than what
+ * lives at a time with the larger buffers first, ResNet-18's 8 % with the longer-lived (2026-11-21). */
+size_t plan_place(plan_buffer *buffer, int count, plan_buffer **work) {
+    size_t larger = place(buffer, count, work, larger_first),
+           longer = place(buffer, count, work, longer_first);
+    return larger < longer ? place(buffer, count, work, larger_first) : longer;
 }
 
 /* ---- Building the plan ---------------------------------------------------------------------- */

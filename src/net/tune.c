@@ -108,7 +108,7 @@ static const trial *compete(const tuner *t, trial *trials, int count, op_pass pa
     }
     for (int i = 0; i < count; i++) {
         if (trials[i].seconds < best->seconds) best = &trials[i];
-        ctx_log(t->ctx, LENS_LOG_INFO, "%s: %s %.4g ms", work, op_algorithm_name[trials[i].by],
+        ctx_log(t->ctx, LENS_LOG_INFO, "%s: %s %.4f ms", work, op_algorithm_name[trials[i].by],
                 1e3 * trials[i].seconds);
     }
     return best;

@@ -82,14 +82,16 @@ conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint, op_a
 }
 
 /* Weight gradients cut the picture as the forward pass of the convolution does. */
-static conv_pass weights_pass(const op_node *d, const conv_shape *s, op_choice by) {
-    return conv_pass_of(d, s, false, by.of[OP_WEIGHT_GRAD]);
+static conv_pass weights_pass(const op_node *d, const conv_shape *s, op_algorithm wanted) {
+    conv_pass p = conv_pass_of(d, s, false, wanted);
+    if (wanted == OP_ESTIMATED && p.m) p.m = wino_weights_estimate(s);
+    return p;
 }
 
 op_algorithm conv_algorithm(const op_node *d, const conv_shape *s, bool adjoint, op_pass pass,
                             op_algorithm wanted) {
-    bool turned = pass != OP_WEIGHT_GRAD && adjoint == (pass == OP_FORWARD);
-    int m = conv_pass_of(d, s, turned, wanted).m;
+    int m = pass == OP_WEIGHT_GRAD ? weights_pass(d, s, wanted).m
+                                   : conv_pass_of(d, s, adjoint == (pass == OP_FORWARD), wanted).m;
     return m == 2 ? OP_WINOGRAD2 : m == 4 ? OP_WINOGRAD4 : OP_DIRECT;
 }
 
@@ -146,7 +148,7 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
                int batch, bool train, op_plan *p) {
     conv_pass forward = conv_pass_of(d, s, adjoint, p->by.of[OP_FORWARD]),
               back = conv_pass_of(d, s, !adjoint, p->by.of[OP_INPUT_GRAD]),
-              weights = weights_pass(d, s, p->by);
+              weights = weights_pass(d, s, p->by.of[OP_WEIGHT_GRAD]);
     p->cache = sizeof(float) * folded_of(d, NULL).floats + conv_pass_bytes(&forward, kern);
     p->thread_scratch = conv_pass_thread_bytes(&forward, p->before, kern, batch);
     if (!train) return;
@@ -200,7 +202,7 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass forward = conv_pass_of(d, s, adjoint, r->by.of[OP_FORWARD]),
               back = conv_pass_of(d, s, !adjoint, r->by.of[OP_INPUT_GRAD]),
-              weights = weights_pass(d, s, r->by);
+              weights = weights_pass(d, s, r->by.of[OP_WEIGHT_GRAD]);
     char *back_cache = (char *)r->cache + sizeof(float) * folded_of(d, NULL).floats +
                        conv_pass_bytes(&forward, r->kern);
     if (r->dx[0])

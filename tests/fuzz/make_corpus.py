@@ -101,3 +101,10 @@ for name, text in (("sobel", "-1 0 1/-2 0 2/-1 0 1"), ("lines", "# mine\n0 1 0\r
                    ("slashes", "//1//2/"), ("empty", ""), ("zero", "gaussian:0"), ("long", "box:31"),
                    ("range", "box:33")):
     save("kernel", name, text.encode())
+
+for name, text in (("two", "one\twork\tdirect\nother, 2 threads\twork\twinograd4\n"), ("none", ""), ("same", "a\tb\tc\n" * 3),
+                   ("short", "a\tb\tc\na\tb"), ("tabs", "a\tb\tc\td\n"), ("blank", "\t\t\n"), ("crlf", "a\tb\tc\r\n"),
+                   ("line", "\n"), ("nul", "a\tb\0\tc\n")):
+    save("wisdom", name, b"lenslet wisdom\n" + text.encode())
+save("wisdom", "png", b"\x89PNG\r\n\x1a\n")
+save("wisdom", "empty", b"")

@@ -2,6 +2,7 @@
  *
  *   kcheck [--seed N] [--level NAME] [--slot NAME] [--full]      check; exit status 1 if a case failed
  *   kcheck --bench [--level NAME] [SHAPES.txt ...]      rates of tile and dot (bench/shapes/lenet5.txt)
+ *   kcheck --errors [--level NAME] [SHAPES.txt ...]     errors of every algorithm (`make errors`)
  *
  * SPDX-License-Identifier: Apache-2.0 */
 
@@ -199,7 +200,8 @@ static void run_slot(const struct kern *kern, const check_slot *slot, uint64_t s
 
 static int usage(void) {
     fprintf(stderr, "usage: kcheck [--seed N] [--level NAME] [--slot NAME] [--full]\n"
-                    "       kcheck --bench [--level NAME] [SHAPES.txt ...]\n");
+                    "       kcheck --bench [--level NAME] [SHAPES.txt ...]\n"
+                    "       kcheck --errors [--level NAME] [SHAPES.txt ...]\n");
     return 2;
 }
 
@@ -208,13 +210,15 @@ int main(int argc, char **argv) {
                                                 row_slots,    winograd_slots, layer_slots };
     const struct kern *level[4];
     const char *only_level = NULL, *only_slot = NULL;
-    bool bench = false;
+    bool bench = false, errors = false;
     uint64_t seed = (uint64_t)time(NULL);
     int i = 1, count = kern_levels(level);
 
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--bench") == 0)
             bench = true;
+        else if (strcmp(argv[i], "--errors") == 0)
+            errors = true;
         else if (strcmp(argv[i], "--full") == 0)
             shapes_full = true;
         else if (i + 1 == argc)
@@ -228,7 +232,7 @@ int main(int argc, char **argv) {
         else
             return usage();
     }
-    if (i < argc && !bench) return usage();
+    if (i < argc && !bench && !errors) return usage();
     if (only_level) {
         char why[200];
         level[0] = kern_select(only_level, why, sizeof why);
@@ -238,6 +242,7 @@ int main(int argc, char **argv) {
         }
         count = 1;
     }
+    if (errors) return errors_run(level[count - 1], (const char *const *)argv + i, argc - i);
     if (bench) return bench_run(level, count, (const char *const *)argv + i, argc - i);
 
     if (!shapes_load()) {

@@ -74,6 +74,9 @@ int side_at(int i);
 int bench_run(const struct kern *const *levels, int count, const char *const *files,
               int files_count);
 
+/* Errors of every algorithm at the 3x3 layers of step 1 of the files; returns the exit status. */
+int errors_run(const struct kern *, const char *const *files, int files_count);
+
 /* One float rounding, relative. */
 #define ROUNDING 0x1p-24
 
