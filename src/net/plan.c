@@ -21,6 +21,17 @@
 
 /* ---- Placement ------------------------------------------------------------------------------ */
 
+/* Whether a is in use at some time from first to last. */
+static bool used(const plan_buffer *a, int first, int last) {
+    return a->first <= last && first <= a->last &&
+           !(a->resume && first > a->pause && last < a->resume);
+}
+
+static bool meet(const plan_buffer *a, const plan_buffer *b) {
+    if (!b->resume) return used(a, b->first, b->last);
+    return used(a, b->first, b->pause) || used(a, b->resume, b->last);
+}
+
 static int larger_first(const void *left, const void *right) {
     const plan_buffer *a = *(plan_buffer *const *)left, *b = *(plan_buffer *const *)right;
     if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
@@ -45,7 +56,7 @@ size_t plan_place(plan_buffer *buffer, int count, plan_buffer **work) {
         size_t end = 0, best = SIZE_MAX, best_gap = SIZE_MAX;
         for (int k = 0; k < i; k++) {
             const plan_buffer *p = placed[k];
-            if (p->last < b->first || p->first > b->last) continue;
+            if (!meet(p, b)) continue;
             if (p->offset > end && p->offset - end >= b->bytes && p->offset - end < best_gap) {
                 best = end;
                 best_gap = p->offset - end;
@@ -334,7 +345,7 @@ static void plan_work(planner *p) {
     const lens_net *net = p->net;
     const struct kern *kern = ctx_kern(p->ctx);
     int threads = lens_ctx_threads(p->ctx);
-    size_t scratch = 0, thread_scratch = 0;
+    size_t thread_scratch = 0;
     for (int i = 0; i < net->nodes; i++) {
         const op_node *op = &net->node[i]->op;
         op_plan work = { .before = p->plan->node[i].before != PLAN_NONE,
@@ -344,7 +355,11 @@ static void plan_work(planner *p) {
         if (p->opts->train)
             p->plan->node[i].saved = new_buffer(p, work.saved, i, backward_time(p, i));
         p->plan->node[i].cache = new_buffer(p, work.cache, 0, p->end);
-        scratch = larger(scratch, work.scratch);
+        p->plan->node[i].scratch = new_buffer(p, work.scratch, i, i);
+        if (p->opts->train) {
+            int time = backward_time(p, i);
+            p->plan->node[i].scratch_back = new_buffer(p, work.scratch, time, time);
+        }
         thread_scratch = larger(thread_scratch, work.thread_scratch);
     }
     /* Two cache lines: the second is prefetched along with the first, so threads keep clear of it. */
@@ -354,7 +369,6 @@ static void plan_work(planner *p) {
         !mul_size(stride / STRIDE * STRIDE, (size_t)threads, &all))
         p->overflow = true;
     p->plan->thread_stride = stride / STRIDE * STRIDE;
-    p->plan->scratch = new_buffer(p, scratch, 0, p->end);
     p->plan->thread_scratch = new_buffer(p, all, 0, p->end);
     if (p->opts->train)
         p->plan->gradients = new_buffer(p, net->trainable_floats * sizeof(float), 0, p->end);
@@ -367,11 +381,10 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
     planner p = { .plan = plan, .net = net, .ctx = ctx, .opts = opts, .end = 2 * net->nodes };
     lens_status status = LENS_NOMEM;
     plan_buffer **work = NULL;
-    *plan =
-        (memory_plan){ .scratch = PLAN_NONE, .thread_scratch = PLAN_NONE, .gradients = PLAN_NONE };
+    *plan = (memory_plan){ .thread_scratch = PLAN_NONE, .gradients = PLAN_NONE };
 
-    /* Of each node value, gradient, saved and cache; of each edge a temporary; three for all. */
-    size_t most = 4 * nodes + edges + 3;
+    /* Of each node value, gradient, saved, cache and scratch, twice; of each edge a temporary; two for all. */
+    size_t most = 6 * nodes + edges + 2;
     plan->node = ctx_alloc(ctx, nodes, sizeof *plan->node);
     plan->edge = ctx_alloc(ctx, edges + 1, sizeof *plan->edge);
     plan->buffer = ctx_alloc(ctx, most, sizeof *plan->buffer);
@@ -391,6 +404,7 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
         plan->node[i].norm = plan->node[i].before = plan->node[i].addend = p.next[i] = PLAN_NONE;
         plan->node[i].value = plan->node[i].grad = PLAN_NONE;
         plan->node[i].saved = plan->node[i].cache = PLAN_NONE;
+        plan->node[i].scratch = plan->node[i].scratch_back = PLAN_NONE;
         plan->node[i].edge = edge;
         edge += net->node[i]->op.inputs;
     }

@@ -18,6 +18,7 @@ typedef struct session_node {
     const float **x;
     float **param, **dx, **dparam;
     float *value, *grad;  /* grad NULL: none is ever computed */
+    void *scratch[2];     /* of forward and backward */
     bool active;          /* backward comes here as things are frozen now */
     unsigned char *muted; /* one flag per channel; watch sessions only */
     int mutes;
@@ -61,6 +62,8 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
     it->plan = plan;
     it->value = buffer_at(s, plan->value);
     it->grad = buffer_at(s, plan->grad);
+    it->scratch[0] = buffer_at(s, plan->scratch);
+    it->scratch[1] = buffer_at(s, plan->scratch_back);
     it->x = (const float **)*pointers;
     it->dx = *pointers + inputs;
     it->param = *pointers + 2 * inputs;
@@ -89,7 +92,6 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .dparam = it->dparam,
         .saved = buffer_at(s, plan->saved),
         .cache = buffer_at(s, plan->cache),
-        .scratch = buffer_at(s, s->plan.scratch),
         .thread_scratch = buffer_at(s, s->plan.thread_scratch),
         .thread_stride = s->plan.thread_stride,
     };
@@ -165,7 +167,7 @@ static size_t buffer_bytes(const memory_plan *plan, int buffer) {
 static void arena_refused(const lens_session *s) {
     const memory_plan *plan = &s->plan;
     size_t gradients = buffer_bytes(plan, plan->gradients), packed = 0;
-    size_t work = buffer_bytes(plan, plan->scratch) + buffer_bytes(plan, plan->thread_scratch);
+    size_t work = buffer_bytes(plan, plan->thread_scratch);
     for (int i = 0; i < s->net->nodes; i++) packed += buffer_bytes(plan, plan->node[i].cache);
     ctx_fail(s->ctx, LENS_NOMEM,
              "out of memory: net %s, %s session of %d samples: %zu bytes (activations%s %zu, "
@@ -354,6 +356,7 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
             it->run.train = train;
             it->run.step = step;
             it->run.repack = repack;
+            it->run.scratch = it->scratch[0];
             it->run.node->kind->forward(&it->run);
             break;
         case PLAN_COPY: move(s, samples(s, i), it->x[0], it->value, false); break;
@@ -430,6 +433,7 @@ static void backward_node(lens_session *s, int i, bool repack) {
     }
     it->run.n = s->n; /* a fused activation had no forward that set it */
     it->run.repack = repack;
+    it->run.scratch = it->scratch[1];
     op->kind->backward(&it->run);
     for (int k = 0; k < op->inputs; k++) {
         int source = net->node[i]->input[k]->index;

@@ -86,7 +86,7 @@ typedef struct op_plan {
     op_choice by;          /* given */
     size_t saved;          /* from forward to backward of the same step (training only) */
     size_t cache;          /* lives with the session: packed weights, offset tables */
-    size_t scratch;        /* during one forward or backward */
+    size_t scratch;        /* during one forward or backward; shared with others' activations */
     size_t thread_scratch; /* the same, for each thread */
 } op_plan;
 
