@@ -103,6 +103,7 @@ typedef struct plan_buffer {
     size_t bytes, offset;
     int first, last;
     int pause, resume;
+    int node;       /* of a value: the first that writes it */
     bool read_back; /* a value that some backward reads */
 } plan_buffer;
 

@@ -9,6 +9,9 @@
  *     value 1        |==============|====|======|                  relu in place of conv
  *     grad  1                             |===========|            the same for gradients
  *
+ * What a cheap operator computed is not kept for backward where its inputs are: the buffer is free for
+ * others from its last reader in forward to its first in backward, and then filled again.
+ *
  * A session that is watched shares nothing and frees nothing; the algorithms stay the same, and so do
  * the bits.
  *
@@ -16,10 +19,14 @@
 #include "net/net.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- Placement ------------------------------------------------------------------------------ */
+
+static int imin(int a, int b) { return a < b ? a : b; }
+static int imax(int a, int b) { return a > b ? a : b; }
 
 /* Whether a is in use at some time from first to last. */
 static bool used(const plan_buffer *a, int first, int last) {
@@ -125,7 +132,9 @@ static int new_activation(planner *p, int node, int first) {
     bool fits = mul_size(shape_count(p->net->node[node]->op.out), (size_t)p->opts->batch, &bytes) &&
                 add_size(bytes, LENS_SLACK, &bytes) && mul_size(bytes, sizeof(float), &bytes);
     if (!fits) p->overflow = true;
-    return new_buffer(p, bytes, first, p->opts->watch ? p->end : first);
+    int buffer = new_buffer(p, bytes, first, p->opts->watch ? p->end : first);
+    if (buffer != PLAN_NONE) p->plan->buffer[buffer].node = node;
+    return buffer;
 }
 
 static void find_readers(planner *p) {
@@ -267,6 +276,40 @@ static bool fuse_before(planner *p, int i) {
     return true;
 }
 
+/* Whether another node writes over what `node` has computed. */
+static bool overwritten(const planner *p, int node) {
+    for (int i = p->next[node]; i != PLAN_NONE; i = p->next[i])
+        if (p->plan->node[i].forward == PLAN_RUN) return true;
+    return false;
+}
+
+/* Lets a value rest between forward and backward, if all who wrote it can write it again from inputs
+ * that stay. Values of earlier nodes come first, so of a chain of sums every second one rests. */
+static void rest(planner *p, int owner) {
+    plan_buffer *buffer = p->plan->buffer, *value = &buffer[p->plan->node[owner].value];
+    int pause = 0, resume = INT_MAX;
+    for (int i = owner; i != PLAN_NONE; i = p->next[i]) {
+        const lens_node *node = p->net->node[i];
+        if (!has(p, i, OP_AGAIN | OP_ALIAS) || net_is_output(node)) return;
+        for (int k = 0; k < node->op.inputs; k++) {
+            int source = node->input[k]->index;
+            const plan_buffer *x = &buffer[p->plan->node[source].value];
+            if (x == value) continue;
+            if (x->resume || x->last < value->last || p->owner[source] > owner ||
+                overwritten(p, source))
+                return;
+        }
+        if (reads_back(p, i, OP_NEEDS_Y)) resume = imin(resume, backward_time(p, i));
+        pause = imax(pause, i);
+        for (int r = p->first[i]; r < p->first[i + 1]; r++) {
+            pause = imax(pause, p->reader[r]);
+            if (reads_back(p, p->reader[r], OP_NEEDS_X))
+                resume = imin(resume, backward_time(p, p->reader[r]));
+        }
+    }
+    if (resume <= value->last) value->pause = pause, value->resume = resume;
+}
+
 static void plan_values(planner *p) {
     const lens_net *net = p->net;
     for (int i = 0; i < net->nodes; i++) {
@@ -307,6 +350,8 @@ static void plan_values(planner *p) {
         /* The caller reads outputs between forward and backward, and may hand them back as dy. */
         if (net_is_output(net->node[i])) extend(p, value, backward_begins(p));
     }
+    for (int i = 0; p->opts->train && !p->opts->watch && i < net->nodes; i++)
+        if (p->owner[i] == i) rest(p, i);
 }
 
 /* In the order of backward: the first consumer that comes writes a gradient, later ones add. Those of
@@ -355,7 +400,13 @@ static void plan_work(planner *p) {
         if (p->opts->train)
             p->plan->node[i].saved = new_buffer(p, work.saved, i, backward_time(p, i));
         p->plan->node[i].cache = new_buffer(p, work.cache, 0, p->end);
-        p->plan->node[i].scratch = new_buffer(p, work.scratch, i, i);
+        int value = p->plan->node[i].value, scratch = new_buffer(p, work.scratch, i, i);
+        p->plan->node[i].scratch = scratch;
+        if (scratch != PLAN_NONE && p->plan->buffer[value].resume) {
+            p->plan->buffer[scratch].pause = i;
+            p->plan->buffer[scratch].resume = p->plan->buffer[value].resume;
+            extend(p, scratch, p->plan->buffer[value].last);
+        }
         if (p->opts->train) {
             int time = backward_time(p, i);
             p->plan->node[i].scratch_back = new_buffer(p, work.scratch, time, time);

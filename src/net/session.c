@@ -17,9 +17,10 @@ typedef struct session_node {
     const plan_node *plan;
     const float **x;
     float **param, **dx, **dparam;
-    float *value, *grad;  /* grad NULL: none is ever computed */
-    void *scratch[2];     /* of forward and backward */
-    bool active;          /* backward comes here as things are frozen now */
+    float *value, *grad; /* grad NULL: none is ever computed */
+    void *scratch[2];    /* of forward and backward */
+    bool active;         /* backward comes here as things are frozen now */
+    bool awake;          /* the first writer of a value that rests: it is back since this forward */
     unsigned char *muted; /* one flag per channel; watch sessions only */
     int mutes;
     double forward_s, backward_s; /* of the latest run; timed sessions only */
@@ -350,6 +351,7 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
     for (int i = 0; i < net->nodes; i++) {
         session_node *it = &s->node[i];
         double start = clock_of(s);
+        it->awake = false;
         switch (it->plan->forward) {
         case PLAN_RUN:
             it->run.n = s->n;
@@ -442,6 +444,29 @@ static void backward_node(lens_session *s, int i, bool repack) {
     }
 }
 
+/* The value of node i, which may have rested, is about to be read in backward. */
+static void wake(lens_session *s, int i) {
+    const memory_plan *plan = &s->plan;
+    int value = plan->node[i].value, first = plan->buffer[value].node;
+    if (!plan->buffer[value].resume || s->node[first].awake) return;
+    s->node[first].awake = true;
+    for (int k = first; k <= i; k++) {
+        op_run *run = &s->node[k].run;
+        if (plan->node[k].value != value || plan->node[k].forward != PLAN_RUN) continue;
+        run->scratch = s->node[k].scratch[0];
+        run->again = true;
+        run->node->kind->forward(run);
+        run->again = false;
+    }
+}
+
+static void wake_for(lens_session *s, int i) {
+    const lens_node *node = s->net->node[i];
+    if (node->op.kind->flags & OP_NEEDS_Y) wake(s, i);
+    for (int k = 0; node->op.kind->flags & OP_NEEDS_X && k < node->op.inputs; k++)
+        wake(s, node->input[k]->index);
+}
+
 /* dy may lie in the value of any output, which is still there. */
 static void put_gradient(lens_session *s, int i, const lens_tensor *dy) {
     float *grad = s->node[i].grad;
@@ -471,6 +496,7 @@ lens_status lens_backward_outputs(lens_session *s, const lens_tensor *dy, int co
     for (int i = net->nodes - 1; i >= 0; i--) {
         if (!s->node[i].active) continue;
         double start = clock_of(s);
+        wake_for(s, i);
         backward_node(s, i, repack);
         s->node[i].backward_s = clock_of(s) - start;
     }

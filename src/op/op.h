@@ -109,6 +109,9 @@ typedef struct op_run {
     bool train;  /* dropout draws, batch norm uses the batch; backward will follow */
     bool repack; /* weights changed since this session last ran this pass (forward, backward) of the
                      node: rebuild what it keeps in `cache`, which begins as zeros */
+    bool
+        again; /* forward of OP_AGAIN kinds, before backward: write the y of this step once more, from x,
+                    param and saved; change nothing else */
     bool frozen; /* no parameter gradients; batch norm and dropout behave as in inference */
     /* Forward of OP_FUSES_ACT kinds: apply this to the result. */
     act_kind act;
@@ -152,6 +155,7 @@ enum {
         64,          /* forward honours norm and addend, and `before` if takes_before allows it */
     OP_IS_SUM = 128, /* y = x[0] + x[1] */
     OP_FUSES_BACK = 512, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
+    OP_AGAIN = 1024,     /* forward is cheap and honours again: y need not be kept for backward */
     OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
 
