@@ -164,18 +164,24 @@ static size_t buffer_bytes(const memory_plan *plan, int buffer) {
     return buffer == PLAN_NONE ? 0 : plan->buffer[buffer].bytes;
 }
 
-/* Says what the arena was for. Activations share memory over time, so only their total is known. */
-static void arena_refused(const lens_session *s) {
+void lens_session_memory(const lens_session *s, lens_memory *out) {
     const memory_plan *plan = &s->plan;
-    size_t gradients = buffer_bytes(plan, plan->gradients), packed = 0;
-    size_t work = buffer_bytes(plan, plan->thread_scratch);
-    for (int i = 0; i < s->net->nodes; i++) packed += buffer_bytes(plan, plan->node[i].cache);
+    *out = (lens_memory){ .gradients = buffer_bytes(plan, plan->gradients),
+                          .work = buffer_bytes(plan, plan->thread_scratch) };
+    for (int i = 0; i < s->net->nodes; i++) out->packed += buffer_bytes(plan, plan->node[i].cache);
+    out->activations = plan->bytes - out->gradients - out->packed - out->work;
+}
+
+/* Says what the arena was for. */
+static void arena_refused(const lens_session *s) {
+    lens_memory m;
+    lens_session_memory(s, &m);
     ctx_fail(s->ctx, LENS_NOMEM,
              "out of memory: net %s, %s session of %d samples: %zu bytes (activations%s %zu, "
              "gradients of the weights %zu, packed weights %zu, work space of %d threads %zu)",
-             s->net->name, s->opts.train ? "training" : "inference", s->opts.batch, plan->bytes,
-             s->opts.train ? " and their gradients" : "", plan->bytes - gradients - packed - work,
-             gradients, packed, lens_ctx_threads(s->ctx), work);
+             s->net->name, s->opts.train ? "training" : "inference", s->opts.batch, s->plan.bytes,
+             s->opts.train ? " and their gradients" : "", m.activations, m.gradients, m.packed,
+             lens_ctx_threads(s->ctx), m.work);
 }
 
 lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
