@@ -172,8 +172,10 @@ static double resident_bytes(void) {
 
 static json_t *report_json(cli *c, const job *j, const double *seconds, int runs) {
     double median = seconds[runs / 2], gflops = operations(j) / median / 1e9;
+    lens_memory m;
+    lens_session_memory(j->session, &m);
     return json_pack(
-        "{s:o,s:s,s:i,s:i,s:s,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I}", "net",
+        "{s:o,s:s,s:i,s:i,s:s,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "net",
         json_text(lens_net_name(j->m.net)), "mode", mode_of(j), "batch", j->batch, "threads",
         lens_ctx_threads(c->ctx), "isa", lens_ctx_isa(c->ctx), "runs", runs, "ms_min",
         json_number(1e3 * seconds[0]), "ms_median", json_number(1e3 * median), "images_per_s",
@@ -181,7 +183,8 @@ static json_t *report_json(cli *c, const job *j, const double *seconds, int runs
         json_number(j->peak), "percent_of_peak", json_number(100 * gflops / j->peak), "plan_ms",
         json_number(1e3 * j->plan_s), "arena_bytes", (json_int_t)lens_session_bytes(j->session),
         "weight_bytes", (json_int_t)weight_bytes(j->m.net), "page_faults", (json_int_t)j->faults,
-        "resident_bytes", (json_int_t)resident_bytes());
+        "resident_bytes", (json_int_t)resident_bytes(), "activation_bytes",
+        (json_int_t)m.activations, "packed_bytes", (json_int_t)m.packed);
 }
 
 static void print_head(cli *c, const job *j) {
@@ -203,6 +206,18 @@ static int report(cli *c, const job *j, const double *seconds, int runs) {
     printf("arena     %s beside %s of weights\n",
            as_bytes((double)lens_session_bytes(j->session), arena),
            as_bytes(weight_bytes(j->m.net), weights));
+    lens_memory m;
+    lens_session_memory(j->session, &m);
+    const struct {
+        const char *name;
+        size_t bytes;
+    } part[] = { { "activations", m.activations },
+                 { "gradients of the weights", m.gradients },
+                 { "packed weights", m.packed },
+                 { "work space of the threads", m.work } };
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (part[i].bytes)
+            printf("          %s %s\n", as_bytes((double)part[i].bytes, arena), part[i].name);
     printf("faults    %ld pages\n", j->faults);
     return EXIT_DONE;
 }

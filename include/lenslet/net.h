@@ -400,6 +400,16 @@ LENS_API lens_status lens_session_new(lens_session **out, lens_net *, lens_ctx *
 LENS_API void lens_session_free(lens_session *);
 LENS_API size_t lens_session_bytes(const lens_session *); /* size of the arena */
 
+/* The arena by part, in bytes; together lens_session_bytes. */
+typedef struct lens_memory {
+    size_t
+        activations; /* and their gradients, and what one layer works on: these share memory over time */
+    size_t gradients; /* of the weights */
+    size_t packed;    /* weights in the order their layers read them, inference only */
+    size_t work;      /* of all threads */
+} lens_memory;
+LENS_API void lens_session_memory(const lens_session *, lens_memory *out);
+
 /* Inference: x (n,...) with 1 <= n <= batch and the input's shape; y becomes a view of the output,
  * valid until the next call on the session. LENS_BAD_SHAPE names both shapes. */
 LENS_API lens_status lens_run(lens_session *, const lens_tensor *x, lens_tensor *y);

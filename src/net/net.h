@@ -97,13 +97,19 @@ lens_status net_parse(lens_ctx *, lens_net **out, const char *text, const char *
 
 /* ---- plan.c ---- */
 
-/* Where a buffer lies in the arena, and when it is in use. Times: forward of node i at i, backward at
- * 2*nodes-1-i. */
+/* Where a buffer lies in the arena, and when it is in use: from first to last, but not after `pause` and
+ * before `resume` if that is not 0. Times: forward of node i at i, backward at 2*nodes-1-i. */
 typedef struct plan_buffer {
     size_t bytes, offset;
     int first, last;
+    int pause, resume;
+    int node;       /* of a value: the first that writes it */
     bool read_back; /* a value that some backward reads */
 } plan_buffer;
+
+static inline bool plan_in_use(const plan_buffer *b, int time) {
+    return b->first <= time && time <= b->last && (time <= b->pause || time >= b->resume);
+}
 
 enum { PLAN_NONE = -1 }; /* no such buffer */
 
@@ -131,6 +137,7 @@ typedef struct plan_node {
     act_kind before_act;
     float before_slope;
     int value, grad, saved, cache; /* buffers; nodes that share memory have the same one */
+    int scratch, scratch_back;     /* during forward; during backward */
     plan_edge *edge;               /* one for each input */
     bool path; /* something trainable, or a wanted input gradient, lies upstream */
 } plan_node;
@@ -140,7 +147,7 @@ typedef struct memory_plan {
     plan_edge *edge; /* of all nodes */
     plan_buffer *buffer;
     int buffers;
-    int scratch, thread_scratch, gradients; /* buffers */
+    int thread_scratch, gradients; /* buffers */
     size_t thread_stride;
     size_t bytes; /* of the arena */
 } memory_plan;

@@ -9,6 +9,9 @@
  *     value 1        |==============|====|======|                  relu in place of conv
  *     grad  1                             |===========|            the same for gradients
  *
+ * What a cheap operator computed is not kept for backward where its inputs are: the buffer is free for
+ * others from its last reader in forward to its first in backward, and then filled again.
+ *
  * A session that is watched shares nothing and frees nothing; the algorithms stay the same, and so do
  * the bits.
  *
@@ -16,10 +19,25 @@
 #include "net/net.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- Placement ------------------------------------------------------------------------------ */
+
+static int imin(int a, int b) { return a < b ? a : b; }
+static int imax(int a, int b) { return a > b ? a : b; }
+
+/* Whether a is in use at some time from first to last. */
+static bool used(const plan_buffer *a, int first, int last) {
+    return a->first <= last && first <= a->last &&
+           !(a->resume && first > a->pause && last < a->resume);
+}
+
+static bool meet(const plan_buffer *a, const plan_buffer *b) {
+    if (!b->resume) return used(a, b->first, b->last);
+    return used(a, b->first, b->pause) || used(a, b->resume, b->last);
+}
 
 static int larger_first(const void *left, const void *right) {
     const plan_buffer *a = *(plan_buffer *const *)left, *b = *(plan_buffer *const *)right;
@@ -52,7 +70,7 @@ static size_t place(plan_buffer *buffer, int count, plan_buffer **work,
         size_t end = 0, best = SIZE_MAX, best_gap = SIZE_MAX;
         for (int k = 0; k < i; k++) {
             const plan_buffer *p = placed[k];
-            if (p->last < b->first || p->first > b->last) continue;
+            if (!meet(p, b)) continue;
             if (p->offset > end && p->offset - end >= b->bytes && p->offset - end < best_gap) {
                 best = end;
                 best_gap = p->offset - end;
@@ -129,7 +147,9 @@ static int new_activation(planner *p, int node, int first) {
     bool fits = mul_size(shape_count(p->net->node[node]->op.out), (size_t)p->opts->batch, &bytes) &&
                 add_size(bytes, LENS_SLACK, &bytes) && mul_size(bytes, sizeof(float), &bytes);
     if (!fits) p->overflow = true;
-    return new_buffer(p, bytes, first, p->opts->watch ? p->end : first);
+    int buffer = new_buffer(p, bytes, first, p->opts->watch ? p->end : first);
+    if (buffer != PLAN_NONE) p->plan->buffer[buffer].node = node;
+    return buffer;
 }
 
 static void find_readers(planner *p) {
@@ -272,6 +292,40 @@ static bool fuse_before(planner *p, int i) {
     return true;
 }
 
+/* Whether another node writes over what `node` has computed. */
+static bool overwritten(const planner *p, int node) {
+    for (int i = p->next[node]; i != PLAN_NONE; i = p->next[i])
+        if (p->plan->node[i].forward == PLAN_RUN) return true;
+    return false;
+}
+
+/* Lets a value rest between forward and backward, if all who wrote it can write it again from inputs
+ * that stay. Values of earlier nodes come first, so of a chain of sums every second one rests. */
+static void rest(planner *p, int owner) {
+    plan_buffer *buffer = p->plan->buffer, *value = &buffer[p->plan->node[owner].value];
+    int pause = 0, resume = INT_MAX;
+    for (int i = owner; i != PLAN_NONE; i = p->next[i]) {
+        const lens_node *node = p->net->node[i];
+        if (!has(p, i, OP_AGAIN | OP_ALIAS) || net_is_output(node)) return;
+        for (int k = 0; k < node->op.inputs; k++) {
+            int source = node->input[k]->index;
+            const plan_buffer *x = &buffer[p->plan->node[source].value];
+            if (x == value) continue;
+            if (x->resume || x->last < value->last || p->owner[source] > owner ||
+                overwritten(p, source))
+                return;
+        }
+        if (reads_back(p, i, OP_NEEDS_Y)) resume = imin(resume, backward_time(p, i));
+        pause = imax(pause, i);
+        for (int r = p->first[i]; r < p->first[i + 1]; r++) {
+            pause = imax(pause, p->reader[r]);
+            if (reads_back(p, p->reader[r], OP_NEEDS_X))
+                resume = imin(resume, backward_time(p, p->reader[r]));
+        }
+    }
+    if (resume <= value->last) value->pause = pause, value->resume = resume;
+}
+
 static void plan_values(planner *p) {
     const lens_net *net = p->net;
     for (int i = 0; i < net->nodes; i++) {
@@ -312,6 +366,8 @@ static void plan_values(planner *p) {
         /* The caller reads outputs between forward and backward, and may hand them back as dy. */
         if (net_is_output(net->node[i])) extend(p, value, backward_begins(p));
     }
+    for (int i = 0; p->opts->train && !p->opts->watch && i < net->nodes; i++)
+        if (p->owner[i] == i) rest(p, i);
 }
 
 /* Whether the gradient of input k of i may lie where that of i does: nobody reads it under one name after
@@ -368,7 +424,7 @@ static void plan_work(planner *p) {
     const lens_net *net = p->net;
     const struct kern *kern = ctx_kern(p->ctx);
     int threads = lens_ctx_threads(p->ctx);
-    size_t scratch = 0, thread_scratch = 0;
+    size_t thread_scratch = 0;
     for (int i = 0; i < net->nodes; i++) {
         const op_node *op = &net->node[i]->op;
         op_plan work = { .before = p->plan->node[i].before != PLAN_NONE,
@@ -378,7 +434,17 @@ static void plan_work(planner *p) {
         if (p->opts->train)
             p->plan->node[i].saved = new_buffer(p, work.saved, i, backward_time(p, i));
         p->plan->node[i].cache = new_buffer(p, work.cache, 0, p->end);
-        scratch = larger(scratch, work.scratch);
+        int value = p->plan->node[i].value, scratch = new_buffer(p, work.scratch, i, i);
+        p->plan->node[i].scratch = scratch;
+        if (scratch != PLAN_NONE && p->plan->buffer[value].resume) {
+            p->plan->buffer[scratch].pause = i;
+            p->plan->buffer[scratch].resume = p->plan->buffer[value].resume;
+            extend(p, scratch, p->plan->buffer[value].last);
+        }
+        if (p->opts->train) {
+            int time = backward_time(p, i);
+            p->plan->node[i].scratch_back = new_buffer(p, work.scratch, time, time);
+        }
         thread_scratch = larger(thread_scratch, work.thread_scratch);
     }
     /* Two cache lines: the second is prefetched along with the first, so threads keep clear of it. */
@@ -388,7 +454,6 @@ static void plan_work(planner *p) {
         !mul_size(stride / STRIDE * STRIDE, (size_t)threads, &all))
         p->overflow = true;
     p->plan->thread_stride = stride / STRIDE * STRIDE;
-    p->plan->scratch = new_buffer(p, scratch, 0, p->end);
     p->plan->thread_scratch = new_buffer(p, all, 0, p->end);
     if (p->opts->train)
         p->plan->gradients = new_buffer(p, net->trainable_floats * sizeof(float), 0, p->end);
@@ -401,11 +466,10 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
     planner p = { .plan = plan, .net = net, .ctx = ctx, .opts = opts, .end = 2 * net->nodes };
     lens_status status = LENS_NOMEM;
     plan_buffer **work = NULL;
-    *plan =
-        (memory_plan){ .scratch = PLAN_NONE, .thread_scratch = PLAN_NONE, .gradients = PLAN_NONE };
+    *plan = (memory_plan){ .thread_scratch = PLAN_NONE, .gradients = PLAN_NONE };
 
-    /* Of each node value, gradient, saved and cache; of each edge a temporary; three for all. */
-    size_t most = 4 * nodes + edges + 3;
+    /* Of each node value, gradient, saved, cache and scratch, twice; of each edge a temporary; two for all. */
+    size_t most = 6 * nodes + edges + 2;
     plan->node = ctx_alloc(ctx, nodes, sizeof *plan->node);
     plan->edge = ctx_alloc(ctx, edges + 1, sizeof *plan->edge);
     plan->buffer = ctx_alloc(ctx, most, sizeof *plan->buffer);
@@ -425,6 +489,7 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
         plan->node[i].norm = plan->node[i].before = plan->node[i].addend = p.next[i] = PLAN_NONE;
         plan->node[i].value = plan->node[i].grad = PLAN_NONE;
         plan->node[i].saved = plan->node[i].cache = PLAN_NONE;
+        plan->node[i].scratch = plan->node[i].scratch_back = PLAN_NONE;
         plan->node[i].edge = edge;
         edge += net->node[i]->op.inputs;
     }

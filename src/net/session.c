@@ -17,8 +17,10 @@ typedef struct session_node {
     const plan_node *plan;
     const float **x;
     float **param, **dx, **dparam;
-    float *value, *grad;  /* grad NULL: none is ever computed */
-    bool active;          /* backward comes here as things are frozen now */
+    float *value, *grad; /* grad NULL: none is ever computed */
+    void *scratch[2];    /* of forward and backward */
+    bool active;         /* backward comes here as things are frozen now */
+    bool awake;          /* the first writer of a value that rests: it is back since this forward */
     unsigned char *muted; /* one flag per channel; watch sessions only */
     int mutes;
     double forward_s, backward_s; /* of the latest run; timed sessions only */
@@ -61,6 +63,8 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
     it->plan = plan;
     it->value = buffer_at(s, plan->value);
     it->grad = buffer_at(s, plan->grad);
+    it->scratch[0] = buffer_at(s, plan->scratch);
+    it->scratch[1] = buffer_at(s, plan->scratch_back);
     it->x = (const float **)*pointers;
     it->dx = *pointers + inputs;
     it->param = *pointers + 2 * inputs;
@@ -90,7 +94,6 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .dparam = it->dparam,
         .saved = buffer_at(s, plan->saved),
         .cache = buffer_at(s, plan->cache),
-        .scratch = buffer_at(s, s->plan.scratch),
         .thread_scratch = buffer_at(s, s->plan.thread_scratch),
         .thread_stride = s->plan.thread_stride,
     };
@@ -162,18 +165,24 @@ static size_t buffer_bytes(const memory_plan *plan, int buffer) {
     return buffer == PLAN_NONE ? 0 : plan->buffer[buffer].bytes;
 }
 
-/* Says what the arena was for. Activations share memory over time, so only their total is known. */
-static void arena_refused(const lens_session *s) {
+void lens_session_memory(const lens_session *s, lens_memory *out) {
     const memory_plan *plan = &s->plan;
-    size_t gradients = buffer_bytes(plan, plan->gradients), packed = 0;
-    size_t work = buffer_bytes(plan, plan->scratch) + buffer_bytes(plan, plan->thread_scratch);
-    for (int i = 0; i < s->net->nodes; i++) packed += buffer_bytes(plan, plan->node[i].cache);
+    *out = (lens_memory){ .gradients = buffer_bytes(plan, plan->gradients),
+                          .work = buffer_bytes(plan, plan->thread_scratch) };
+    for (int i = 0; i < s->net->nodes; i++) out->packed += buffer_bytes(plan, plan->node[i].cache);
+    out->activations = plan->bytes - out->gradients - out->packed - out->work;
+}
+
+/* Says what the arena was for. */
+static void arena_refused(const lens_session *s) {
+    lens_memory m;
+    lens_session_memory(s, &m);
     ctx_fail(s->ctx, LENS_NOMEM,
              "out of memory: net %s, %s session of %d samples: %zu bytes (activations%s %zu, "
              "gradients of the weights %zu, packed weights %zu, work space of %d threads %zu)",
-             s->net->name, s->opts.train ? "training" : "inference", s->opts.batch, plan->bytes,
-             s->opts.train ? " and their gradients" : "", plan->bytes - gradients - packed - work,
-             gradients, packed, lens_ctx_threads(s->ctx), work);
+             s->net->name, s->opts.train ? "training" : "inference", s->opts.batch, s->plan.bytes,
+             s->opts.train ? " and their gradients" : "", m.activations, m.gradients, m.packed,
+             lens_ctx_threads(s->ctx), m.work);
 }
 
 lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
@@ -349,12 +358,14 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
     for (int i = 0; i < net->nodes; i++) {
         session_node *it = &s->node[i];
         double start = clock_of(s);
+        it->awake = false;
         switch (it->plan->forward) {
         case PLAN_RUN:
             it->run.n = s->n;
             it->run.train = train;
             it->run.step = step;
             it->run.repack = repack;
+            it->run.scratch = it->scratch[0];
             it->run.node->kind->forward(&it->run);
             break;
         case PLAN_COPY: move(s, samples(s, i), it->x[0], it->value, false); break;
@@ -434,12 +445,36 @@ static void backward_node(lens_session *s, int i, bool repack) {
     }
     it->run.n = s->n; /* a fused activation had no forward that set it */
     it->run.repack = repack;
+    it->run.scratch = it->scratch[1];
     op->kind->backward(&it->run);
     for (int k = 0; k < op->inputs; k++) {
         int source = net->node[i]->input[k]->index;
         if (it->dx[k] && it->plan->edge[k].temp != PLAN_NONE)
             move(s, samples(s, source), it->dx[k], s->node[source].grad, true);
     }
+}
+
+/* The value of node i, which may have rested, is about to be read in backward. */
+static void wake(lens_session *s, int i) {
+    const memory_plan *plan = &s->plan;
+    int value = plan->node[i].value, first = plan->buffer[value].node;
+    if (!plan->buffer[value].resume || s->node[first].awake) return;
+    s->node[first].awake = true;
+    for (int k = first; k <= i; k++) {
+        op_run *run = &s->node[k].run;
+        if (plan->node[k].value != value || plan->node[k].forward != PLAN_RUN) continue;
+        run->scratch = s->node[k].scratch[0];
+        run->again = true;
+        run->node->kind->forward(run);
+        run->again = false;
+    }
+}
+
+static void wake_for(lens_session *s, int i) {
+    const lens_node *node = s->net->node[i];
+    if (node->op.kind->flags & OP_NEEDS_Y) wake(s, i);
+    for (int k = 0; node->op.kind->flags & OP_NEEDS_X && k < node->op.inputs; k++)
+        wake(s, node->input[k]->index);
 }
 
 /* dy may lie in the value of any output, which is still there. */
@@ -471,6 +506,7 @@ lens_status lens_backward_outputs(lens_session *s, const lens_tensor *dy, int co
     for (int i = net->nodes - 1; i >= 0; i--) {
         if (!s->node[i].active) continue;
         double start = clock_of(s);
+        wake_for(s, i);
         backward_node(s, i, repack);
         s->node[i].backward_s = clock_of(s) - start;
     }

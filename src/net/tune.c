@@ -86,7 +86,7 @@ static lens_status prepare(const tuner *t, trial *it, op_pass pass) {
     run->thread_stride = round_up(need.thread_scratch);
     size_t cache = round_up(need.cache), scratch = round_up(need.scratch);
     it->memory = ctx_alloc(t->ctx, cache + scratch + (size_t)threads * run->thread_stride, 1);
-    run->cache = it->memory;
+    run->cache = cache ? it->memory : NULL;
     run->scratch = it->memory + cache;
     run->thread_scratch = it->memory + cache + scratch;
     return it->memory ? LENS_OK : LENS_NOMEM;

@@ -64,8 +64,9 @@ static void backward(const op_run *r) {
 }
 
 #define ACTIVATION(NAME, FORMULA, ACT)                                                             \
-    .name = NAME, .formula = FORMULA, .act = ACT, .flags = OP_IS_ACT | OP_INPLACE | OP_NEEDS_Y,    \
-    .min_inputs = 1, .max_inputs = 1, .forward = forward, .backward = backward
+    .name = NAME, .formula = FORMULA, .act = ACT,                                                  \
+    .flags = OP_IS_ACT | OP_INPLACE | OP_NEEDS_Y | OP_AGAIN, .min_inputs = 1, .max_inputs = 1,     \
+    .forward = forward, .backward = backward
 
 const op_kind op_relu = { ACTIVATION("relu", "y = max(x, 0)", ACT_RELU), .infer = infer };
 

@@ -30,7 +30,7 @@ static void forward(const op_run *r) {
 const op_kind op_add = {
     .name = "add",
     .formula = "y = a + b",
-    .flags = OP_INPLACE | OP_FUSES_ACT | OP_IS_SUM,
+    .flags = OP_INPLACE | OP_FUSES_ACT | OP_IS_SUM | OP_AGAIN,
     .min_inputs = 2,
     .max_inputs = 2,
     .infer = infer,

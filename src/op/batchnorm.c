@@ -228,12 +228,13 @@ static void forward_rows(const void *arg, size_t first, size_t last, int thread)
 
 static void forward(const op_run *r) {
     size_t channels = (size_t)r->node->in[0].c, plane = plane_of(r), n = (size_t)r->n;
-    if (uses_batch(r)) {
+    if (uses_batch(r) && !r->again) {
         each_group(r, 2, forward_groups);
     } else {
+        channel *saved = r->saved;
         for (size_t c = 0; c < channels; c++) {
-            channel s = running_channel(r->node, r->param, c);
-            if (r->train) ((channel *)r->saved)[c] = s;
+            channel s = r->again ? saved[c] : running_channel(r->node, r->param, c);
+            if (r->train) saved[c] = s;
             ((affine *)r->scratch)[c] = affine_of(r->param, c, s);
         }
         if (plane > 1) op_each(r->pool, n * channels, 2 * plane, forward_planes, r);
@@ -332,7 +333,7 @@ static void backward(const op_run *r) { each_group(r, 5, backward_groups); }
 const op_kind op_batchnorm = {
     .name = "batchnorm",
     .formula = "y = weight*(x - mean)/sqrt(var + eps) + bias, per channel",
-    .flags = OP_FUSES_ACT | OP_FUSES_SUM | OP_FUSES_BACK | OP_ADDS | OP_NEEDS_X,
+    .flags = OP_FUSES_ACT | OP_FUSES_SUM | OP_FUSES_BACK | OP_ADDS | OP_NEEDS_X | OP_AGAIN,
     .min_inputs = 1,
     .max_inputs = 1,
     .opts_size = sizeof(lens_batchnorm_opts),

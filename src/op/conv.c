@@ -107,12 +107,16 @@ size_t conv_pass_thread_bytes(const conv_pass *p, bool before, const struct kern
 void conv_pass_run(const conv_pass *p, void *cache, bool repack, const float *w, const float *scale,
                    const corr_io *io) {
     if (p->m) {
-        wino_build(cache, &p->s, p->adjoint, p->m, io->kern);
-        if (repack) wino_pack(cache, io->kern, io->workers, w, scale);
+        if (repack) {
+            wino_build(cache, &p->s, p->adjoint, p->m, io->kern);
+            wino_pack(cache, io->kern, io->workers, w, scale);
+        }
         wino_run(cache, io);
     } else {
-        corr_build(cache, &p->s, p->adjoint, io->before.scale != NULL, io->kern);
-        if (repack) corr_pack(cache, io->kern, io->workers, w, scale);
+        if (repack) {
+            corr_build(cache, &p->s, p->adjoint, io->before.scale != NULL, io->kern);
+            corr_pack(cache, io->kern, io->workers, w, scale);
+        }
         corr_run(cache, io);
     }
 }
@@ -149,28 +153,32 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
     conv_pass forward = conv_pass_of(d, s, adjoint, p->by.of[OP_FORWARD]),
               back = conv_pass_of(d, s, !adjoint, p->by.of[OP_INPUT_GRAD]),
               weights = weights_pass(d, s, p->by.of[OP_WEIGHT_GRAD]);
-    p->cache = sizeof(float) * folded_of(d, NULL).floats + conv_pass_bytes(&forward, kern);
     p->thread_scratch = conv_pass_thread_bytes(&forward, p->before, kern, batch);
-    if (!train) return;
-    p->cache += conv_pass_bytes(&back, kern);
+    if (!train) {
+        p->cache = sizeof(float) * folded_of(d, NULL).floats + conv_pass_bytes(&forward, kern);
+        return;
+    }
+    p->scratch = larger(conv_pass_bytes(&forward, kern), conv_pass_bytes(&back, kern));
     p->thread_scratch =
         larger(p->thread_scratch, conv_pass_thread_bytes(&back, false, kern, batch));
     if (weights.m) {
         p->thread_scratch =
             larger(p->thread_scratch, wino_weights_thread_bytes(s, weights.m, kern, batch));
-        p->scratch = wino_weights_bytes(s, weights.m, kern, batch);
+        p->scratch = larger(p->scratch, wino_weights_bytes(s, weights.m, kern, batch));
         return;
     }
-    p->cache += corr_table_bytes(s, kern);
     p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, kern, batch));
-    p->scratch = corr_weights_bytes(s, kern, batch);
+    p->scratch = larger(p->scratch, corr_table_bytes(s, kern) + corr_weights_bytes(s, kern, batch));
 }
 
 void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass pass = conv_pass_of(d, s, adjoint, r->by.of[OP_FORWARD]);
     folded f = folded_of(d, r->cache);
-    if (r->repack) fold(r, &f);
+    /* In training weights are packed for one pass alone: they have changed by the next. */
+    void *packed = r->cache ? f.scale + f.floats : r->scratch;
+    bool repack = r->repack || !r->cache;
+    if (repack) fold(r, &f);
     bool fused = r->act == ACT_NONE || r->act == ACT_RELU || r->act == ACT_LEAKY;
     corr_io io = {
         .kern = r->kern,
@@ -189,8 +197,7 @@ void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
     };
     if (r->before.node)
         io.before = (corr_before){ f.before, f.shift, r->before.act, r->before.slope };
-    conv_pass_run(&pass, f.scale + f.floats, r->repack, r->param[0], r->norm.node ? f.scale : NULL,
-                  &io);
+    conv_pass_run(&pass, packed, repack, r->param[0], r->norm.node ? f.scale : NULL, &io);
     if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
 }
 
@@ -200,13 +207,10 @@ bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint, op_c
 
 void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
-    conv_pass forward = conv_pass_of(d, s, adjoint, r->by.of[OP_FORWARD]),
-              back = conv_pass_of(d, s, !adjoint, r->by.of[OP_INPUT_GRAD]),
+    conv_pass back = conv_pass_of(d, s, !adjoint, r->by.of[OP_INPUT_GRAD]),
               weights = weights_pass(d, s, r->by.of[OP_WEIGHT_GRAD]);
-    char *back_cache = (char *)r->cache + sizeof(float) * folded_of(d, NULL).floats +
-                       conv_pass_bytes(&forward, r->kern);
     if (r->dx[0])
-        conv_pass_run(&back, back_cache, true, r->param[0], NULL,
+        conv_pass_run(&back, r->scratch, true, r->param[0], NULL,
                       &(corr_io){ .kern = r->kern,
                                   .workers = r->pool,
                                   .n = r->n,
@@ -221,10 +225,11 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
         wino_weights(s, weights.m, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
                      r->thread_scratch, r->thread_stride);
     } else if (r->dparam[0]) {
-        corr *tables = (corr *)(back_cache + conv_pass_bytes(&back, r->kern));
+        corr *tables = r->scratch;
         corr_build_tables(tables, s, r->kern);
-        corr_weights(tables, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
-                     r->thread_scratch, r->thread_stride);
+        corr_weights(tables, r->kern, r->pool, r->n, x, dy, r->dparam[0],
+                     (char *)r->scratch + corr_table_bytes(s, r->kern), r->thread_scratch,
+                     r->thread_stride);
     }
     if (d->params == 2 && r->dparam[1])
         corr_bias(r->kern, r->pool, r->n, d->out.c, (size_t)d->out.h * (size_t)d->out.w, r->dy,

@@ -27,7 +27,8 @@ enum { CONV_MAX = 1 << 16 };
 
 /* One pass of a convolution by an algorithm: Winograd (wino.h) or direct (corr.h). The estimate depends
  * on the shape and on the context's `strict` alone, so an algorithm, and with it every bit, is the same for
- * any batch, thread count and session that asks for no other. `cache`: conv_pass_bytes, zeroed at first. */
+ * any batch, thread count and session that asks for no other. `cache`: conv_pass_bytes, filled when
+ * repacking. */
 typedef struct conv_pass {
     conv_shape s;
     bool adjoint;
@@ -44,7 +45,7 @@ void conv_pass_run(const conv_pass *, void *cache, bool repack, const float *w, 
 op_algorithm conv_algorithm(const op_node *, const conv_shape *, bool adjoint, op_pass,
                             op_algorithm wanted);
 
-/* What training needs besides the forward pass. The cache of a session: forward | backward | tables. */
+/* An inference session keeps the packed weights; a training session packs into scratch for each pass. */
 void conv_plan(const op_node *, const conv_shape *, bool adjoint_forward, const struct kern *,
                int batch, bool train, op_plan *);
 

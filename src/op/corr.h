@@ -46,7 +46,7 @@ typedef struct corr_walk {
 /* A pass, planned. Lives in a session's cache, followed by its tables: plan with corr_bytes, then
  * corr_build once into zeroed memory (it does nothing the second time). */
 typedef struct corr {
-    bool built, adjoint;
+    bool adjoint;
     conv_shape s;
     int in_c, out_c;              /* per group: channels of the panel, rows of the product */
     int in_h, in_w, out_h, out_w; /* planes read and written */

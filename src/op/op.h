@@ -86,7 +86,7 @@ typedef struct op_plan {
     op_choice by;          /* given */
     size_t saved;          /* from forward to backward of the same step (training only) */
     size_t cache;          /* lives with the session: packed weights, offset tables */
-    size_t scratch;        /* during one forward or backward */
+    size_t scratch;        /* during one forward or backward; shared with others' activations */
     size_t thread_scratch; /* the same, for each thread */
 } op_plan;
 
@@ -109,6 +109,9 @@ typedef struct op_run {
     bool train;  /* dropout draws, batch norm uses the batch; backward will follow */
     bool repack; /* weights changed since this session last ran this pass (forward, backward) of the
                      node: rebuild what it keeps in `cache`, which begins as zeros */
+    bool
+        again; /* forward of OP_AGAIN kinds, before backward: write the y of this step once more, from x,
+                    param and saved; change nothing else */
     bool frozen; /* no parameter gradients; batch norm and dropout behave as in inference */
     /* Forward of OP_FUSES_ACT kinds: apply this to the result. */
     act_kind act;
@@ -157,6 +160,7 @@ enum {
     OP_FUSES_SUM = 1024, /* forward honours addend, in training too */
     OP_ADDS = 2048,      /* backward honours adds */
     OP_FUSES_BACK = 512, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
+    OP_AGAIN = 4096,     /* forward is cheap and honours again: y need not be kept for backward */
     OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
 

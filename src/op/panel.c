@@ -180,7 +180,6 @@ static int add_walk(corr *c, corr_walk *walk, int phase_y, int phase_x, int firs
 }
 
 void panel_build(corr *c, const conv_shape *s, panel_purpose to, const struct kern *kern) {
-    if (c->built) return;
     size_t at[4];
     char *base = (char *)c;
     panel_lay_out(c, s, to);
@@ -195,7 +194,6 @@ void panel_build(corr *c, const conv_shape *s, panel_purpose to, const struct ke
         for (int x = 0; x < imin(c->grid_x, c->out_w); x++)
             first = add_walk(c, &c->walk[walk++], y, x, first);
     assert(walk == c->walks && first <= c->taps);
-    c->built = true;
 }
 
 /* ---- Panels --------------------------------------------------------------------------------- */

@@ -26,7 +26,7 @@ void panel_lay_out(corr *c, const conv_shape *, panel_purpose);
 /* Bytes of the head and the tables that follow it: walks, row offsets, taps; the packed weights come after
  * them. */
 size_t panel_tables_bytes(const corr *);
-/* Lays out, chooses the tile and fills the tables, unless that was done before. */
+/* Lays out, chooses the tile and fills the tables. */
 void panel_build(corr *, const conv_shape *, panel_purpose, const struct kern *);
 
 /* Issue slots of out_c maps over a line of `length` positions, k taps, in tiles v vectors wide. */

@@ -86,10 +86,8 @@ size_t wino_bytes(const conv_shape *s, bool adjoint, int m, const struct kern *k
 }
 
 void wino_build(wino *w, const conv_shape *s, bool adjoint, int m, const struct kern *kern) {
-    if (w->built) return;
     lay_out(w, s, adjoint, m, kern);
     w->packed = (float *)((char *)w + align64(sizeof *w));
-    w->built = true;
 }
 
 /* How n pictures are cut into groups of tiles and V and M lie in a thread's scratch. A group is what a

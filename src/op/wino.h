@@ -25,7 +25,7 @@
 
 /* A pass, planned: in a session's cache, like corr. */
 typedef struct wino {
-    bool built, adjoint, flip;
+    bool adjoint, flip;
     int m; /* outputs of a tile along an axis: 2 or 4 */
     int in_c, out_c;
     wino_tiles in, out; /* planes read and written */
