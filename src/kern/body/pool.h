@@ -255,13 +255,12 @@ static void max_pool_back(const pool_job *job, const float *dy, const uint8_t *s
     }
     if (job->h <= 0 || job->w <= 0) return;
     memset(dx, 0, (size_t)job->h * (size_t)job->w * sizeof *dx);
-    for (int oy = 0; oy < job->oh; oy++) {
-        for (int ox = 0; ox < job->ow; ox++) {
-            const ptrdiff_t at = (ptrdiff_t)oy * job->ow + ox;
-            const int iy = oy * job->sh - job->pt + switches[at] / job->kw;
-            const int ix = ox * job->sw - job->pl + switches[at] % job->kw;
-            dx[(ptrdiff_t)iy * job->w + ix] += dy[at];
-        }
+    int32_t
+        cell[256]; /* from a window's first cell, by its switch: a division each would cost more */
+    for (int i = 0; i < job->kh * job->kw; i++) cell[i] = i / job->kw * job->w + i % job->kw;
+    for (int oy = 0; oy < job->oh; oy++, switches += job->ow, dy += job->ow) {
+        float *window = dx + (ptrdiff_t)(oy * job->sh - job->pt) * job->w - job->pl;
+        for (int ox = 0; ox < job->ow; ox++) window[ox * job->sw + cell[switches[ox]]] += dy[ox];
     }
 }
 
