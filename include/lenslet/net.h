@@ -440,7 +440,7 @@ typedef struct lens_node_timing {
     double forward, backward;
     bool merged; /* forward has nothing to do: a view, or another node does its work */
     const char *forward_by, *input_by, *weight_by; /* algorithm of the forward pass and of the two
-                                 gradients: "direct", "winograd2", "winograd4" (F(4x4, 3x3)); NULL: the kind has only one */
+                                 gradients: "direct", "winograd2", "winograd4" (F(4x4, 3x3), F(4x4, 5x5)); NULL: the kind has only one */
 } lens_node_timing;
 /* LENS_BAD_ARG: a session made without .timed, a node of another net, or nothing has been run yet. */
 LENS_API lens_status lens_timing(lens_session *, const lens_node *, lens_node_timing *out);

@@ -95,11 +95,13 @@ typedef struct dot_job {
     int images, lines, length; /* lines: rows of the picture; length: of one row */
 } dot_job;
 
-/* Winograd tiles of a plane h x w: `across` to a row, tile t's first cell in row y + m*(t / across) and
- * column x + m*(t % across); cells outside the plane are 0, and not written. A call is about the
- * `count` tiles from `first` on. */
+/* Winograd tiles of planes h x w, one in each of several pictures, `image` floats apart: a picture has
+ * `tiles`, `across` to a row; its tile t has its first cell in row y + m*(t / across) and column
+ * x + m*(t % across). Cells outside the plane are 0, and not written. The pictures' tiles are counted through; a
+ * call is about the `count` tiles from `first` on. */
 typedef struct wino_tiles {
-    int h, w, y, x, across, first, count;
+    int h, w, y, x, across, tiles, first, count;
+    ptrdiff_t image;
 } wino_tiles;
 
 /* Pooling of one plane. Windows of kh x kw at stride sh, sw start at -pt, -pl; cells outside the
@@ -168,26 +170,29 @@ struct kern {
     void (*every)(int rows, int n, int step, const float *src, ptrdiff_t src_r, float *dst,
                   ptrdiff_t dst_r);
 
-    /* ---- Winograd F(m x m, 3x3), m = 2 or 4: src/op/wino.c drives these, body/winograd.h has the
-     * matrices. A tile has (m+2)^2 points; point k of tile g->first + p is v[k*v_point + p],
-     * 0 <= p < g->count. The next call will be about the cells
+    /* ---- Winograd F(m x m, k x k), (m, k) = (2, 3), (4, 3) or (4, 5): src/op/wino.c drives these,
+     * body/winograd.h has the matrices. With n = m+k-1 a tile has n^2 points; point j of tile
+     * g->first + p is v[j*v_point + p], 0 <= p < g->count. The next call will be about the cells
      * `ahead` floats on in memory, which are fetched meanwhile; 0: none. ---- */
 
-    /* Input transform, v = B' d B: d[r][s], 0 <= r, s < m+2, the cells of a tile. */
-    void (*wino_in)(int m, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
+    /* Input transform, v = B' d B: d[r][s], 0 <= r, s < n, the cells of a tile. */
+    void (*wino_in)(int m, int k, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
                     ptrdiff_t v_point);
-    /* Output transform, y = act(A' z A + bias + add) into the cells that lie in the plane; add: a plane
+    /* Output transform, y = act(A' z A + bias + add) into the cells that lie in the plane; add: planes
      * like y, maybe y itself, or NULL; act as in tile_job. z: each point has slack. */
-    void (*wino_out)(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point, float bias,
-                     const float *add, act_kind act, float slope, float *y, ptrdiff_t ahead);
-    /* Kernel transform of n 3x3 kernels: u[((m+2)*i + j)*u_point + k] = (G g G')[i][j] with
-     * g[r][s] = g[(3*r + s)*n + k], or if `turn` that of the kernel rotated by 180 degrees. */
-    void (*wino_kernel)(int m, int n, const float *g, bool turn, float *u, ptrdiff_t u_point);
+    void (*wino_out)(int m, int k, const wino_tiles *g, const float *z, ptrdiff_t z_point,
+                     float bias, const float *add, act_kind act, float slope, float *y,
+                     ptrdiff_t ahead);
+    /* Kernel transform of `count` kernels: u[(n*i + j)*u_point + c] = (G g G')[i][j] with
+     * g[r][s] = g[(k*r + s)*count + c], or if `turn` that of the kernel rotated by 180 degrees. */
+    void (*wino_kernel)(int m, int k, int count, const float *g, bool turn, float *u,
+                        ptrdiff_t u_point);
     /* Transposes of the last two, for the gradient of the kernels: v = A dy A' with dy[r][s],
      * 0 <= r, s < m, the cells of a tile; and g = G' u G, arrays as in wino_kernel. */
-    void (*wino_back_out)(int m, const wino_tiles *g, const float *dy, ptrdiff_t ahead, float *v,
-                          ptrdiff_t v_point);
-    void (*wino_back_kernel)(int m, int n, const float *u, ptrdiff_t u_point, bool turn, float *g);
+    void (*wino_back_out)(int m, int k, const wino_tiles *g, const float *dy, ptrdiff_t ahead,
+                          float *v, ptrdiff_t v_point);
+    void (*wino_back_kernel)(int m, int k, int count, const float *u, ptrdiff_t u_point, bool turn,
+                             float *g);
 
     /* ---- element-wise ---- */
 

@@ -73,11 +73,12 @@ void conv_params(op_node *d, int out, int in_per_group, int out_first, lens_size
 
 conv_pass conv_pass_of(const op_node *d, const conv_shape *s, bool adjoint, op_algorithm wanted) {
     conv_pass p = { .s = *s, .adjoint = adjoint };
-    if (ctx_strict(d->ctx) || !wino_can(s, adjoint)) return p;
-    p.m = wanted == OP_ESTIMATED   ? wino_estimate(s, adjoint)
-          : wanted == OP_WINOGRAD2 ? 2
-          : wanted == OP_WINOGRAD4 ? 4
-                                   : 0;
+    if (ctx_strict(d->ctx)) return p;
+    int m = wanted == OP_ESTIMATED   ? wino_estimate(s, adjoint)
+            : wanted == OP_WINOGRAD2 ? 2
+            : wanted == OP_WINOGRAD4 ? 4
+                                     : 0;
+    if (wino_can(s, adjoint, m)) p.m = m;
     return p;
 }
 

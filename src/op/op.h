@@ -71,7 +71,7 @@ typedef enum op_algorithm {
     OP_ESTIMATED,
     OP_DIRECT,
     OP_WINOGRAD2, /* F(2x2, 3x3) */
-    OP_WINOGRAD4, /* F(4x4, 3x3) */
+    OP_WINOGRAD4, /* F(4x4, 3x3), F(4x4, 5x5) */
     OP_ALGORITHMS
 } op_algorithm;
 extern const char *const op_algorithm_name[OP_ALGORITHMS]; /* "direct" */

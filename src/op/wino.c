@@ -1,4 +1,4 @@
-/* wino.c - F(m x m, 3x3). See wino.h.
+/* wino.c - F(m x m, k x k). See wino.h.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/wino.h"
@@ -15,33 +15,31 @@ static int imin(int a, int b) { return a < b ? a : b; }
 static int up(int n, int size) { return (n + size - 1) / size; }
 static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
-static int points_of(int m) { return (m + 2) * (m + 2); }
+static int points_of(int m, int k) { return (m + k - 1) * (m + k - 1); }
 
 /* ---- Choice ---------------------------------------------------------------------------------- */
 
 /* Cycles of a core with 16 lanes for one picture by tiles of m x m outputs, or directly (m = 0). Products:
- * 32 a cycle, of the direct way some 15 % fewer. Transforms: a row of up to 16 tiles costs 45 cycles a
- * map for m = 2 and 90 for m = 4. U that a shared cache cannot hold is read from memory at 8 bytes a
- * cycle, for four pictures at a time: what batches save on the one hand they lose on the other. Alone, a
- * picture leaves part of its last vector of tiles empty, in a batch it does not: the mean of both, as the
- * choice must not know the batch. (2026-11-21, Zen 5, the 43 shapes of ResNet, VGG, GoogLeNet, DenseNet and
- * SqueezeNet at batch 1 and 16: a pass takes 2.4 % longer than by the best of three ways on geometric
- * average, 6.6 % when the last vector counts by its tiles; no choice blind to batches gets below 2.3 %.) */
+ * 32 a cycle, of the direct way some 15 % fewer. Transforms of 16 tiles of a map: about 60 cycles for 16
+ * points, 110 for 36 and 250 for 64, from their operations. U that a shared cache cannot hold is read from
+ * memory at 8 bytes a cycle, for four pictures at a time: what batches save on the one hand they lose on the
+ * other. Alone, a picture leaves part of its last vector of tiles empty, in a batch it does not: the mean of
+ * both, as the choice must not know the batch. */
 static double cycles(const conv_shape *s, int m, int out_h, int out_w) {
     double pairs = (double)s->c * s->o;
-    if (m == 0) return 1.15 * 9 * pairs * out_h * out_w / 32;
-    int down = up(out_h, m), across = up(out_w, m);
-    double bytes = sizeof(float) * points_of(m) * pairs;
-    double tiles = (down * across + 16 * up(down * across, 16)) / 2.0;
-    return points_of(m) * pairs * tiles / 32 +
-           (m == 2 ? 45.0 : 90.0) * (s->c + s->o) * down * up(across, 16) +
+    if (m == 0) return 1.15 * s->kh * s->kw * pairs * out_h * out_w / 32;
+    int points = points_of(m, s->kh), all = up(out_h, m) * up(out_w, m);
+    double tiles = (all + 16 * up(all, 16)) / 2.0, bytes = sizeof(float) * points * pairs;
+    double transform = points == 16 ? 60 : points == 36 ? 110 : 250;
+    return points * pairs * tiles / 32 + transform * (s->c + s->o) * tiles / 16 +
            (bytes > TUNE_WINO_BYTES ? bytes / 32 : 0);
 }
 
-bool wino_can(const conv_shape *s, bool adjoint) {
-    if (s->groups != 1 || s->kh != 3 || s->kw != 3) return false;
+bool wino_can(const conv_shape *s, bool adjoint, int m) {
+    bool sizes = s->kh == s->kw && ((s->kh == 3 && (m == 2 || m == 4)) || (s->kh == 5 && m == 4));
+    if (!sizes || s->groups != 1) return false;
     if (s->sh != 1 || s->sw != 1 || s->dh != 1 || s->dw != 1) return false;
-    return !adjoint || (s->pt <= 2 && s->pl <= 2);
+    return !adjoint || (s->pt < s->kh && s->pl < s->kw);
 }
 
 int wino_estimate(const conv_shape *s, bool adjoint) {
@@ -49,7 +47,8 @@ int wino_estimate(const conv_shape *s, bool adjoint) {
     if (s->c < TUNE_WINO_MAPS || s->o < TUNE_WINO_MAPS) return 0;
     if (out_h < TUNE_WINO_SIDE || out_w < TUNE_WINO_SIDE) return 0;
     for (int m = 2; m <= 4; m += 2)
-        if (cycles(s, m, out_h, out_w) < cycles(s, best, out_h, out_w)) best = m;
+        if (wino_can(s, adjoint, m) && cycles(s, m, out_h, out_w) < cycles(s, best, out_h, out_w))
+            best = m;
     return best;
 }
 
@@ -63,17 +62,21 @@ int wino_weights_estimate(const conv_shape *s) {
 /* ---- Layout ---------------------------------------------------------------------------------- */
 
 static void lay_out(wino *w, const conv_shape *s, bool adjoint, int m, const struct kern *kern) {
-    *w = (wino){ .adjoint = adjoint, .flip = s->flip, .m = m };
+    *w = (wino){ .adjoint = adjoint, .flip = s->flip, .m = m, .k = s->kh };
+    w->points = points_of(m, w->k);
     w->in = (wino_tiles){ .h = s->h, .w = s->w, .y = -s->pt, .x = -s->pl };
     w->out = (wino_tiles){ .h = s->oh, .w = s->ow };
     w->in_c = s->c, w->out_c = s->o;
     if (adjoint) {
-        w->in = (wino_tiles){ .h = s->oh, .w = s->ow, .y = s->pt - 2, .x = s->pl - 2 };
+        w->in =
+            (wino_tiles){ .h = s->oh, .w = s->ow, .y = s->pt - s->kh + 1, .x = s->pl - s->kw + 1 };
         w->out = (wino_tiles){ .h = s->h, .w = s->w };
         w->in_c = s->o, w->out_c = s->c;
     }
     w->in.across = w->out.across = up(w->out.w, w->m);
-    w->tiles = up(w->out.h, w->m) * w->out.across;
+    w->in.tiles = w->out.tiles = up(w->out.h, w->m) * w->out.across;
+    w->in.image = (ptrdiff_t)w->in_c * w->in.h * w->in.w;
+    w->out.image = (ptrdiff_t)w->out_c * w->out.h * w->out.w;
     /* An even number of blocks: two threads share a picture evenly. */
     w->rows = up(w->out_c, 2 * up(w->out_c, 2 * kern->tile_rows[1]));
 }
@@ -82,7 +85,7 @@ size_t wino_bytes(const conv_shape *s, bool adjoint, int m, const struct kern *k
     wino w;
     lay_out(&w, s, adjoint, m, kern);
     return align64(sizeof w) +
-           align64(sizeof(float) * (size_t)points_of(w.m) * (size_t)w.in_c * (size_t)w.out_c);
+           align64(sizeof(float) * (size_t)w.points * (size_t)w.in_c * (size_t)w.out_c);
 }
 
 void wino_build(wino *w, const conv_shape *s, bool adjoint, int m, const struct kern *kern) {
@@ -100,11 +103,11 @@ typedef struct grouping {
 } grouping;
 
 static grouping group(const wino *w, const struct kern *kern, int n) {
-    grouping g = { .columns = imin(up(n * w->tiles, kern->lanes), 2) * kern->lanes };
+    grouping g = { .columns = imin(up(n * w->in.tiles, kern->lanes), 2) * kern->lanes };
     g.v_point = (ptrdiff_t)w->in_c * g.columns + PAD;
     g.m_point = (ptrdiff_t)w->rows * g.columns + PAD;
-    g.m_at = align64(sizeof(float) * (size_t)(points_of(w->m) * g.v_point));
-    g.bytes = g.m_at + align64(sizeof(float) * (size_t)(points_of(w->m) * g.m_point + LENS_SLACK));
+    g.m_at = align64(sizeof(float) * (size_t)(w->points * g.v_point));
+    g.bytes = g.m_at + align64(sizeof(float) * (size_t)(w->points * g.m_point + LENS_SLACK));
     return g;
 }
 
@@ -126,19 +129,19 @@ typedef struct pack_job {
 static void pack_task(void *arg, int task, int thread) {
     const pack_job *p = arg;
     const wino *w = p->w;
-    float kernels[9 * TILE_MAX_ROWS];
+    float kernels[25 * TILE_MAX_ROWS];
     (void)thread;
-    int m0 = task * w->rows, rows = imin(w->rows, w->out_c - m0);
-    float *block = w->packed + (size_t)m0 * (size_t)points_of(w->m) * (size_t)w->in_c;
+    int kk = w->k * w->k, m0 = task * w->rows, rows = imin(w->rows, w->out_c - m0);
+    float *block = w->packed + (size_t)m0 * (size_t)w->points * (size_t)w->in_c;
     for (int c = 0; c < w->in_c; c++) {
-        /* w (o, c, 3, 3): the maps of this product are o forward and c in the adjoint. */
+        /* w (o, c, k, k): the maps of this product are o forward and c in the adjoint. */
         size_t first = w->adjoint ? (size_t)c * (size_t)w->out_c + (size_t)m0
                                   : (size_t)m0 * (size_t)w->in_c + (size_t)c;
-        p->kern->transpose(rows, 9, p->weight + 9 * first, w->adjoint ? 9 : 9 * w->in_c, kernels,
-                           rows);
-        for (int i = 0; p->scale && i < 9; i++)
+        p->kern->transpose(rows, kk, p->weight + (size_t)kk * first, w->adjoint ? kk : kk * w->in_c,
+                           kernels, rows);
+        for (int i = 0; p->scale && i < kk; i++)
             p->kern->mul((size_t)rows, kernels + i * rows, p->scale + m0, kernels + i * rows);
-        p->kern->wino_kernel(w->m, rows, kernels, w->adjoint != w->flip, block + c * rows,
+        p->kern->wino_kernel(w->m, w->k, rows, kernels, w->adjoint != w->flip, block + c * rows,
                              (ptrdiff_t)w->in_c * rows);
     }
 }
@@ -169,29 +172,23 @@ static int group_first(const run_job *r, int group) {
     return imin(r->tiles, (int)((int64_t)group * r->vectors / r->groups) * r->io->kern->lanes);
 }
 
-/* The part of tiles t .. end-1 that lies in one picture: `first` and `count` of g. Returns the picture. */
-static int next_run(const wino *w, int t, int end, wino_tiles *g) {
-    g->first = t % w->tiles;
-    g->count = imin(w->tiles - g->first, end - t);
-    return t / w->tiles;
+/* The tiles of a group, of planes like g. */
+static wino_tiles group_tiles(const run_job *r, const wino_tiles *g, int group) {
+    wino_tiles tiles = *g;
+    tiles.first = group_first(r, group);
+    tiles.count = group_first(r, group + 1) - tiles.first;
+    return tiles;
 }
 
-static ptrdiff_t plane_at(const wino_tiles *g, int maps, int image, int map) {
-    return ((ptrdiff_t)image * maps + map) * g->h * g->w;
-}
+static ptrdiff_t plane_of(const wino_tiles *g) { return (ptrdiff_t)g->h * g->w; }
 
 /* V of one map. */
 static void transform_input(const run_job *r, int group, int c, float *v) {
     const wino *w = r->w;
-    wino_tiles g = w->in;
-    int first = group_first(r, group), end = group_first(r, group + 1);
-    v += (ptrdiff_t)c * r->g.columns;
-    for (int t = first; t < end; t += g.count) {
-        int image = next_run(w, t, end, &g);
-        r->io->kern->wino_in(w->m, &g, r->io->in + plane_at(&g, w->in_c, image, c),
-                             c + 1 < w->in_c ? plane_at(&g, 1, 1, 0) : 0, v + (t - first),
-                             r->g.v_point);
-    }
+    wino_tiles g = group_tiles(r, &w->in, group);
+    ptrdiff_t plane = plane_of(&g);
+    r->io->kern->wino_in(w->m, w->k, &g, r->io->in + c * plane, c + 1 < w->in_c ? plane : 0,
+                         v + (ptrdiff_t)c * r->g.columns, r->g.v_point);
 }
 
 /* M of row block b at one point. */
@@ -203,8 +200,7 @@ static void multiply(const run_job *r, int point, int b, int columns, const floa
     for (int i = 0; i < maps; i += rows)
         kern->tile(&(tile_job){
             .a = w->packed +
-                 ((size_t)m0 * (size_t)points_of(w->m) + (size_t)(point * maps)) * (size_t)w->in_c +
-                 i,
+                 ((size_t)m0 * (size_t)w->points + (size_t)(point * maps)) * (size_t)w->in_c + i,
             .a_k = maps,
             .b = v,
             .b_k = r->g.columns,
@@ -220,22 +216,15 @@ static void multiply(const run_job *r, int point, int b, int columns, const floa
 static void finish(const run_job *r, int group, int b, const float *v, float *m) {
     const wino *w = r->w;
     const corr_io *io = r->io;
-    wino_tiles g = w->out;
-    int first = group_first(r, group), end = group_first(r, group + 1);
+    wino_tiles g = group_tiles(r, &w->out, group);
+    ptrdiff_t plane = plane_of(&g);
     int last = imin(w->out_c, (b + 1) * w->rows);
-    for (int point = 0; point < points_of(w->m); point++)
-        multiply(r, point, b, end - first, v + point * r->g.v_point, m + point * r->g.m_point);
-    for (int map = b * w->rows; map < last; map++) {
-        for (int t = first; t < end; t += g.count) {
-            int image = next_run(w, t, end, &g);
-            ptrdiff_t plane = plane_at(&g, w->out_c, image, map);
-            io->kern->wino_out(w->m, &g, m + (t - first), r->g.m_point,
-                               io->bias ? io->bias[map] : 0, io->add ? io->add + plane : NULL,
-                               io->act, io->slope, io->out + plane,
-                               map + 1 < last ? plane_at(&g, 1, 1, 0) : 0);
-        }
-        m += r->g.columns;
-    }
+    for (int point = 0; point < w->points; point++)
+        multiply(r, point, b, g.count, v + point * r->g.v_point, m + point * r->g.m_point);
+    for (int map = b * w->rows; map < last; map++, m += r->g.columns)
+        io->kern->wino_out(w->m, w->k, &g, m, r->g.m_point, io->bias ? io->bias[map] : 0,
+                           io->add ? io->add + map * plane : NULL, io->act, io->slope,
+                           io->out + map * plane, map + 1 < last ? plane : 0);
 }
 
 static void group_task(void *arg, int task, int thread) {
@@ -262,12 +251,12 @@ void wino_run(const wino *w, const corr_io *io) {
     run_job r = { .w = w,
                   .io = io,
                   .g = group(w, kern, io->n),
-                  .tiles = io->n * w->tiles,
+                  .tiles = io->n * w->in.tiles,
                   .row_blocks = up(w->out_c, w->rows) };
     r.vectors = up(r.tiles, kern->lanes);
     r.groups = up(r.vectors, r.g.columns / kern->lanes);
     double cells = (double)r.tiles / r.groups * w->m * w->m / CELLS_PER_NS,
-           macs = (double)points_of(w->m) * w->in_c * r.tiles / r.groups / MACS_PER_NS;
+           macs = (double)w->points * w->in_c * r.tiles / r.groups / MACS_PER_NS;
     /* Groups for every thread: each has its own V. Which tiles are together changes no bit. */
     if (r.groups >= threads) {
         r.groups = imin(r.vectors, up(r.groups, threads) * threads);
@@ -301,11 +290,11 @@ typedef struct weights_job {
 static size_t lay_out_weights(weights_job *j, const conv_shape *s, int m, const struct kern *kern,
                               int n) {
     lay_out(&j->w, s, false, m, kern);
-    int points = points_of(j->w.m);
+    int points = j->w.points;
     size_t column = sizeof(float) * (size_t)points * (size_t)(s->c + s->o);
     int most = imin(TUNE_WINO_SUM, (int)(TUNE_WINO_BYTES / 2 / column));
     j->kern = kern;
-    j->columns = imin(n * j->w.tiles, imin(most / 16 + 1, up(n * j->w.tiles, 16)) * 16);
+    j->columns = imin(n * j->w.in.tiles, imin(most / 16 + 1, up(n * j->w.in.tiles, 16)) * 16);
     j->pitch = up(j->columns, 16) * 16 + PAD; /* no power of two: see PAD */
     j->d_pitch = (up(s->o, 16) * 16) | PAD;
     j->v_point = (ptrdiff_t)s->c * j->pitch + PAD;
@@ -323,7 +312,7 @@ size_t wino_weights_thread_bytes(const conv_shape *s, int m, const struct kern *
     weights_job j;
     lay_out_weights(&j, s, m, kern, batch);
     size_t turned = (size_t)j.columns * (size_t)(j.d_pitch + 2 * kern->lanes);
-    size_t kernels = 9 * (size_t)s->c;
+    size_t kernels = (size_t)(s->kh * s->kw) * (size_t)s->c;
     return sizeof(float) * ((turned > kernels ? turned : kernels) + LENS_SLACK);
 }
 
@@ -333,18 +322,14 @@ static void spread_task(void *arg, int task, int thread) {
     const wino *w = &j->w;
     (void)thread;
     bool back = task >= w->in_c;
-    int map = back ? task - w->in_c : task, maps = back ? w->out_c : w->in_c,
-        end = j->first + j->count;
+    int map = back ? task - w->in_c : task;
     wino_tiles g = back ? w->out : w->in;
-    float *to = (back ? j->d : j->v) + (ptrdiff_t)map * j->pitch;
-    for (int t = j->first; t < end; t += g.count) {
-        ptrdiff_t plane = plane_at(&g, maps, next_run(w, t, end, &g), map);
-        ptrdiff_t ahead = t + g.count < end ? plane_at(&g, maps, 1, 0) : 0;
-        if (back)
-            j->kern->wino_back_out(w->m, &g, j->dy + plane, ahead, to + (t - j->first), j->d_point);
-        else
-            j->kern->wino_in(w->m, &g, j->x + plane, ahead, to + (t - j->first), j->v_point);
-    }
+    g.first = j->first, g.count = j->count;
+    ptrdiff_t at = map * plane_of(&g), to = (ptrdiff_t)map * j->pitch;
+    if (back)
+        j->kern->wino_back_out(w->m, w->k, &g, j->dy + at, 0, j->d + to, j->d_point);
+    else
+        j->kern->wino_in(w->m, w->k, &g, j->x + at, 0, j->v + to, j->v_point);
 }
 
 static void point_task(void *arg, int point, int thread) {
@@ -378,9 +363,10 @@ static void gather_task(void *arg, int map, int thread) {
     const weights_job *j = arg;
     const wino *w = &j->w;
     float *g = (float *)((char *)j->thread_scratch + (size_t)thread * j->thread_stride);
-    j->kern->wino_back_kernel(w->m, w->in_c, j->u + (ptrdiff_t)map * w->in_c, j->u_point, w->flip,
-                              g);
-    j->kern->transpose(9, w->in_c, g, w->in_c, j->dw + (ptrdiff_t)map * w->in_c * 9, 9);
+    int kk = w->k * w->k;
+    j->kern->wino_back_kernel(w->m, w->k, w->in_c, j->u + (ptrdiff_t)map * w->in_c, j->u_point,
+                              w->flip, g);
+    j->kern->transpose(kk, w->in_c, g, w->in_c, j->dw + (ptrdiff_t)map * w->in_c * kk, kk);
 }
 
 void wino_weights(const conv_shape *s, int m, const struct kern *kern, pool *workers, int n,
@@ -393,7 +379,7 @@ void wino_weights(const conv_shape *s, int m, const struct kern *kern, pool *wor
                       .thread_scratch = thread_scratch,
                       .thread_stride = thread_stride };
     lay_out_weights(&j, s, m, kern, n);
-    int points = points_of(j.w.m), tiles = n * j.w.tiles;
+    int points = j.w.points, tiles = n * j.w.in.tiles;
     j.d = j.v + points * j.v_point;
     j.u = j.d + points * j.d_point;
     for (j.first = 0; j.first < tiles; j.first += j.count) {

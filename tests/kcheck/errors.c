@@ -177,7 +177,7 @@ static void pass_row(const data *d, int pass, double bound, bool *good) {
     }
     for (int k = 0; k < SIDES; k++) {
         double sum = 0, most = 0;
-        if (sides[k] && !wino_can(&d->s, pass == 1)) {
+        if (sides[k] && !wino_can(&d->s, pass == 1, sides[k])) {
             printf(" | -");
             continue;
         }

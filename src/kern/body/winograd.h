@@ -1,315 +1,349 @@
 /* winograd.h - slots `wino_in`, `wino_out`, `wino_kernel` and, for the gradient of the kernels,
- * `wino_back_out`, `wino_back_kernel`: the transforms of Winograd's F(m x m, 3x3) for m = 2 and 4.
+ * `wino_back_out`, `wino_back_kernel`: the transforms of Winograd's F(m x m, k x k), with n = m+k-1 points
+ * along an axis: F(2x2, 3x3), F(4x4, 3x3), F(4x4, 5x5).
  *
- * With M(x) the product of (x - point) over the m+1 finite points and M_j that without point j (Lavin &
- * Gray 2016; Blahut, "Fast algorithms for signal processing", 5.4):
- *   rows of B': the coefficients of M_j, last of M   rows of A': the powers point^i, last: only i = m-1
- *   rows of G:  1, point, point^2 over M_j(point); last 0 0 1
- * Points of F(2x2): 0, 1, -1. Points of F(4x4): 0, +-a, +-b with a = sqrt(1/2), b = sqrt(2), whose error is
- * a third of that of the customary 0, +-1, +-2; M_j(point) is then 1, -3/2, -3/2, 6, 6.
+ * Finite points are 0 and pairs +-p; the last is infinity. With M(x) the product of (x - point) over the
+ * finite points and M_j that without point j (Lavin & Gray 2016; Blahut, "Fast algorithms for signal
+ * processing", 5.4):
+ *   rows of B': the coefficients of M_j, last of M
+ *   rows of A:  1, point, point^2, ... for m outputs; last: only the last of them
+ *   rows of G:  the same for k cells, over M_j(point)
+ * A pair shares its work: with Q_p(x) = M(x) / (x (x^2-p^2)), a polynomial in x^2, M_{+-p} is
+ * (x +- p) x Q_p(x): terms of even powers, plus or minus those of odd ones.
  *
- * A function for each m: m is a constant after inlining. Lanes run along the tiles of one row.
+ * A function for each m and k: they are constants after inlining. Lanes run along tiles, across the ends
+ * of rows and pictures: rows of cells are laid side by side first.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 
-#define WINO_A 0.70710678118654752f
-#define WINO_B 1.41421356237309505f
-#define WINO_N 6 /* inputs of the largest tile along an axis */
+enum { WINO_POINTS = 8, WINO_PAIRS = 3, WINO_CELLS = 4 }; /* most points, pairs of them, and m */
+
+/* M(x)/x and Q_p(x) as coefficients of 1, x^2, ..., without the leading 1; 1/M_j(point) of 0 and of
+ * the pairs. */
+typedef struct wino_point_set {
+    float point[WINO_PAIRS], all[WINO_PAIRS], without[WINO_PAIRS][WINO_PAIRS - 1];
+    float over[1 + WINO_PAIRS];
+} wino_point_set;
+
+/* [pairs - 1]. sqrt(1/2), sqrt(2) have a third of the error of the customary 1, 2; 1/2, 1, 2 were the
+ * best of a grid of triples (2026-11). */
+static const wino_point_set wino_points[WINO_PAIRS] = {
+    { { 1 }, { -1 }, { { 0 } }, { -1, 0.5f } },
+    { { 0.70710678118654752f, 1.41421356237309505f },
+      { 1, -2.5f },
+      { { -2 }, { -0.5f } },
+      { 1, -2.0f / 3, 1.0f / 6 } },
+    { { 0.5f, 1, 2 },
+      { -1, 5.25f, -5.25f },
+      { { 4, -5 }, { 1, -4.25f }, { 0.25f, -1.25f } },
+      { -1, 1 / 1.40625f, -1 / 4.5f, 1.0f / 90 } },
+};
 
 /* ---- One axis -------------------------------------------------------------------------------- */
 
+/* The polynomial with x[0], x[2], ... in place of 1, x^2, ... */
+V_INLINE vf wino_even_powers(const float *coefficient, const int count, const vf *x) {
+    vf sum = x[2 * count];
+    V_UNROLL for (int i = 0; i < count; i++) sum = v_fma(v_set1(coefficient[i]), x[2 * i], sum);
+    return sum;
+}
+
 /* z = B' d. */
-V_INLINE void wino_in_axis(const int m, const vf *d, vf *z) {
-    if (m == 2) {
-        z[0] = v_sub(d[2], d[0]);
-        z[1] = v_add(d[2], d[1]);
-        z[2] = v_sub(d[2], d[1]);
-        z[3] = v_sub(d[3], d[1]);
-        return;
+V_INLINE void wino_in_axis(const int n, const vf *d, vf *z) {
+    const int pairs = n / 2 - 1;
+    const wino_point_set *p = &wino_points[pairs - 1];
+    z[0] = wino_even_powers(p->all, pairs, d);
+    V_UNROLL for (int j = 0; j < pairs; j++) {
+        const vf even = wino_even_powers(p->without[j], pairs - 1, d + 2);
+        const vf odd = wino_even_powers(p->without[j], pairs - 1, d + 1);
+        const vf scaled = p->point[j] == 1 ? odd : v_mul(v_set1(p->point[j]), odd);
+        z[1 + 2 * j] = v_add(even, scaled);
+        z[2 + 2 * j] = v_sub(even, scaled);
     }
-    const vf a = v_set1(WINO_A), b = v_set1(WINO_B), half = v_set1(-0.5f), two = v_set1(-2);
-    const vf mid = v_set1(-2.5f);
-    const vf p = v_fma(two, d[2], d[4]), q = v_mul(a, v_fma(two, d[1], d[3]));
-    const vf r = v_fma(half, d[2], d[4]), s = v_mul(b, v_fma(half, d[1], d[3]));
-    z[0] = v_add(v_fma(mid, d[2], d[4]), d[0]);
-    z[1] = v_add(p, q);
-    z[2] = v_sub(p, q);
-    z[3] = v_add(r, s);
-    z[4] = v_sub(r, s);
-    z[5] = v_add(v_fma(mid, d[3], d[5]), d[1]);
+    z[n - 1] = wino_even_powers(p->all, pairs, d + 1);
 }
 
-/* y = A' z. */
-V_INLINE void wino_out_axis(const int m, const vf *z, vf *y) {
-    const vf sa = v_add(z[1], z[2]), da = v_sub(z[1], z[2]);
-    if (m == 2) {
-        y[0] = v_add(z[0], sa);
-        y[1] = v_add(da, z[3]);
-        return;
-    }
-    const vf sb = v_add(z[3], z[4]), db = v_sub(z[3], z[4]);
-    y[0] = v_add(v_add(z[0], sa), sb);
-    y[1] = v_fma(v_set1(WINO_A), da, v_mul(v_set1(WINO_B), db));
-    y[2] = v_fma(v_set1(0.5f), sa, v_add(sb, sb));
-    y[3] = v_add(v_fma(v_set1(WINO_A / 2), da, v_mul(v_set1(2 * WINO_B), db)), z[5]);
+/* factor * x + sum. */
+V_INLINE vf wino_add(const float factor, vf x, vf sum) {
+    return factor == 1 ? v_add(x, sum) : v_fma(v_set1(factor), x, sum);
 }
 
-/* z = A y. */
-V_INLINE void wino_back_out_axis(const int m, const vf *y, vf *z) {
-    z[0] = y[0];
-    z[m + 1] = y[m - 1];
-    if (m == 2) {
-        z[1] = v_add(y[0], y[1]);
-        z[2] = v_sub(y[0], y[1]);
-        return;
+/* z = A y, or `over` G y, for `count` numbers y. */
+V_INLINE void wino_powers_axis(const int n, const int count, const bool over, const vf *y, vf *z) {
+    const int pairs = n / 2 - 1;
+    const wino_point_set *p = &wino_points[pairs - 1];
+    z[0] = over ? v_mul(v_set1(p->over[0]), y[0]) : y[0];
+    V_UNROLL for (int j = 0; j < pairs; j++) {
+        float power = over ? p->over[1 + j] : 1;
+        vf part[2]; /* of even powers and of odd ones */
+        V_UNROLL for (int i = 0; i < count; i++) {
+            part[i % 2] = i < 2 ? v_mul(v_set1(power), y[i]) : wino_add(power, y[i], part[i % 2]);
+            power *= p->point[j];
+        }
+        z[1 + 2 * j] = v_add(part[0], part[1]);
+        z[2 + 2 * j] = v_sub(part[0], part[1]);
     }
-    const vf half = v_set1(0.5f), two = v_set1(2);
-    const vf p = v_fma(half, y[2], y[0]), q = v_mul(v_set1(WINO_A), v_fma(half, y[3], y[1]));
-    const vf r = v_fma(two, y[2], y[0]), s = v_mul(v_set1(WINO_B), v_fma(two, y[3], y[1]));
-    z[1] = v_add(p, q);
-    z[2] = v_sub(p, q);
-    z[3] = v_add(r, s);
-    z[4] = v_sub(r, s);
+    z[n - 1] = y[count - 1];
 }
 
-/* z = G g. */
-V_INLINE void wino_kernel_axis(const int m, const vf *g, vf *z) {
-    z[m + 1] = g[2];
-    if (m == 2) {
-        const vf half = v_set1(0.5f), ends = v_add(g[0], g[2]);
-        z[0] = v_sub(v_zero(), g[0]);
-        z[1] = v_mul(half, v_add(ends, g[1]));
-        z[2] = v_mul(half, v_sub(ends, g[1]));
-        return;
+/* The transpose: y = A' z, or `over` G' z. */
+V_INLINE void wino_sums_axis(const int n, const int count, const bool over, const vf *z, vf *y) {
+    const int pairs = n / 2 - 1;
+    const wino_point_set *p = &wino_points[pairs - 1];
+    vf part[WINO_PAIRS][2];
+    float power[WINO_PAIRS];
+    V_UNROLL for (int j = 0; j < pairs; j++) {
+        part[j][0] = v_add(z[1 + 2 * j], z[2 + 2 * j]);
+        part[j][1] = v_sub(z[1 + 2 * j], z[2 + 2 * j]);
+        power[j] = over ? p->over[1 + j] : 1;
     }
-    const vf third = v_set1(-1.0f / 3), sixth = v_set1(1.0f / 6);
-    const vf ends = v_fma(v_set1(2), g[0], g[2]), middle = v_mul(v_set1(2 * WINO_A), g[1]);
-    const vf ends2 = v_fma(v_set1(2), g[2], g[0]), middle2 = v_mul(v_set1(WINO_B), g[1]);
-    z[0] = g[0];
-    z[1] = v_mul(third, v_add(ends, middle));
-    z[2] = v_mul(third, v_sub(ends, middle));
-    z[3] = v_mul(sixth, v_add(ends2, middle2));
-    z[4] = v_mul(sixth, v_sub(ends2, middle2));
+    V_UNROLL for (int i = 0; i < count; i++) {
+        vf sum = i == count - 1 ? z[n - 1] : v_zero();
+        if (i == 0) sum = over ? v_mul(v_set1(p->over[0]), z[0]) : z[0];
+        V_UNROLL for (int j = 0; j < pairs; j++) {
+            sum = wino_add(power[j], part[j][i % 2], sum);
+            power[j] *= p->point[j];
+        }
+        y[i] = sum;
+    }
 }
 
-/* g = G' z. */
-V_INLINE void wino_back_kernel_axis(const int m, const vf *z, vf *g) {
-    const vf sa = v_add(z[1], z[2]), da = v_sub(z[1], z[2]), half = v_set1(0.5f);
-    if (m == 2) {
-        g[0] = v_sub(v_mul(half, sa), z[0]);
-        g[1] = v_mul(half, da);
-        g[2] = v_fma(half, sa, z[3]);
-        return;
-    }
-    const vf sb = v_add(z[3], z[4]), db = v_sub(z[3], z[4]), third = v_set1(1.0f / 3);
-    g[0] = v_fma(v_set1(-2.0f / 3), sa, v_fma(v_set1(1.0f / 6), sb, z[0]));
-    g[1] = v_fma(v_set1(-2 * WINO_A / 3), da, v_mul(v_set1(WINO_B / 6), db));
-    g[2] = v_fma(third, v_sub(sb, sa), z[5]);
+/* ---- Cells of the planes --------------------------------------------------------------------- */
+
+/* m cells of each tile side by side; a run of tiles is written by whole vectors. */
+typedef float wino_line[WINO_CELLS * V_LANES + V_LANES];
+
+/* The next tiles that lie side by side in a picture. */
+typedef struct wino_run {
+    int image, row, column; /* of tiles */
+    int tiles;
+} wino_run;
+
+V_INLINE wino_run wino_first_run(const wino_tiles *g, int t) {
+    const int tile = g->first + t, in_picture = tile % g->tiles;
+    return (wino_run){ tile / g->tiles, in_picture / g->across, in_picture % g->across, 0 };
 }
 
-/* ---- Cells of the plane ---------------------------------------------------------------------- */
+/* Behind the last run; at most `most` tiles. */
+V_INLINE void wino_next_run(const wino_tiles *g, int most, wino_run *run) {
+    run->column += run->tiles;
+    if (run->column == g->across) run->column = 0, run->row++;
+    if (run->row * g->across == g->tiles) run->row = 0, run->image++;
+    run->tiles = g->across - run->column < most ? g->across - run->column : most;
+}
 
-/* d[s] = cell s of each tile: row[m*t + s], from the m+1 parts of a row that lie in the plane. */
-V_INLINE void wino_split(const int m, const int n, const float *row, const vp *part, vf *d) {
-    vf x[4];
-    V_UNROLL for (int i = 0; i < m; i++) x[i] = v_load_some(row + i * V_LANES, part[i]);
-    vf even = v_even(x[0], x[1]), odd = v_odd(x[0], x[1]);
+/* d[s] = cell s of each tile in a line. */
+V_INLINE void wino_split(const int m, const int count, const float *line, vf *d) {
+    vf x[WINO_CELLS];
+    V_UNROLL for (int i = 0; i < m; i++) x[i] = v_load(line + i * V_LANES);
+    const vf even = v_even(x[0], x[1]), odd = v_odd(x[0], x[1]);
     if (m == 2) {
         d[0] = even, d[1] = odd;
-    } else {
-        const vf even2 = v_even(x[2], x[3]), odd2 = v_odd(x[2], x[3]);
-        d[0] = v_even(even, even2), d[1] = v_even(odd, odd2);
-        d[2] = v_odd(even, even2), d[3] = v_odd(odd, odd2);
+        return;
     }
-    /* Cells m and m+1 are the first two of the next tile. */
-    V_UNROLL for (int s = m; s < n; s++) d[s] =
-        v_next(d[s - m], v_load_some(row + m * V_LANES + s - m, part[s]));
+    const vf even2 = v_even(x[2], x[3]), odd2 = v_odd(x[2], x[3]);
+    d[0] = v_even(even, even2), d[1] = v_even(odd, odd2);
+    if (count > 2) d[2] = v_odd(even, even2), d[3] = v_odd(odd, odd2);
 }
 
-/* The tiles first .. first+count-1 lie in rows of `across`: tiles of one row, at most V_LANES, from
- * `first` on. */
-V_INLINE int wino_together(const wino_tiles *g, int first, int count) {
-    const int rest = g->across - first % g->across;
-    const int most = count < rest ? count : rest;
-    return most < V_LANES ? most : V_LANES;
+/* The reverse. */
+V_INLINE void wino_join(const int m, const vf *d, float *line) {
+    if (m == 2) {
+        v_store(line, v_zip_lo(d[0], d[1])), v_store(line + V_LANES, v_zip_hi(d[0], d[1]));
+        return;
+    }
+    const vf even = v_zip_lo(d[0], d[2]), even2 = v_zip_hi(d[0], d[2]);
+    const vf odd = v_zip_lo(d[1], d[3]), odd2 = v_zip_hi(d[1], d[3]);
+    v_store(line, v_zip_lo(even, odd)), v_store(line + V_LANES, v_zip_hi(even, odd));
+    v_store(line + 2 * V_LANES, v_zip_lo(even2, odd2));
+    v_store(line + 3 * V_LANES, v_zip_hi(even2, odd2));
 }
 
-/* Fetches the cells of a row of tiles in the plane of the next call: planes lie so far apart that no
- * prefetcher of the processor follows (64 maps of 56x56 from memory: 290 ns a row, 80 with this; 70 from
- * cache. 2026-11, AMD Zen 5). */
-V_INLINE void wino_fetch(const int m, int w, int tiles, const float *cell) {
-    for (int r = 0; r < m; r++, cell += w)
-        for (int i = 0; i < m * tiles; i += 16) v_prefetch(cell + i);
+/* Copies a run of tiles, from cell (y, x) of the plane on, to `at` of the lines: cells 0 .. m-1 of their
+ * `rows` rows, and to `next` those from m on if there are any. */
+V_INLINE void wino_copy(const int m, const int rows, const wino_tiles *g, const float *plane, int y,
+                        int x, int tiles, ptrdiff_t ahead, wino_line *line, wino_line *next,
+                        int at) {
+    for (int i = 0; i < m * tiles; i += V_LANES, x += V_LANES, at += V_LANES) {
+        const vp part = v_from(v_first(g->w - x), -x);
+        const vp part_next = v_from(v_first(g->w - x - m), -x - m);
+        const float *cell = plane + (ptrdiff_t)y * g->w + x;
+        V_ROLLED for (int r = 0; r < rows; r++, cell += g->w) {
+            const bool inside = y + r >= 0 && y + r < g->h;
+            v_store(line[r] + at, v_load_some(cell, inside ? part : v_first(0)));
+            if (rows > m)
+                v_store(next[r] + at, v_load_some(cell + m, inside ? part_next : v_first(0)));
+            /* Planes lie so far apart that no prefetcher of the processor follows (64 maps of 56x56
+             * from memory: 290 ns a row, 80 with this; 70 from cache. 2026-11, AMD Zen 5). */
+            if (ahead && r < m) v_prefetch(cell + ahead);
+        }
+    }
 }
 
-/* V = L' d L for n x n cells of each tile, into size x size points; `back`: L' = A, else B'. */
+/* V = L' d L for n x n cells of each tile, or if `back` m x m: L' = A, else B'. */
 V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_tiles *g,
                           const float *x, ptrdiff_t ahead, float *v, ptrdiff_t v_point) {
-    for (int t = 0; t < g->count;) {
-        const int tile = g->first + t, tiles = wino_together(g, tile, g->count - t);
-        const int x0 = tile % g->across * m + g->x, y0 = tile / g->across * m + g->y;
-        vp part[WINO_N];
-        V_UNROLL for (int i = 0; i < m; i++) part[i] =
-            v_from(v_first(g->w - x0 - i * V_LANES), -(x0 + i * V_LANES));
-        V_UNROLL for (int s = m; s < n; s++) part[s] =
-            v_first(g->w - x0 - m * V_LANES - (s - m) > 0 ? 1 : 0);
-
-        if (ahead) wino_fetch(m, g->w, tiles, x + ahead + (ptrdiff_t)y0 * g->w + x0);
-        vf half[WINO_N][WINO_N]; /* [row][point]: rows done */
-        V_UNROLL for (int r = 0; r < n; r++) {
-            const int y = y0 + r;
-            vf d[WINO_N];
-            if (y < 0 || y >= g->h) {
-                V_UNROLL for (int j = 0; j < m + 2; j++) half[r][j] = v_zero();
-                continue;
+    const int cells = back ? m : n;
+    wino_line line[WINO_POINTS], next[WINO_POINTS]; /* cells 0 .. m-1, and those from m on */
+    wino_run run = wino_first_run(g, 0);
+    for (int t = 0; t < g->count; t += V_LANES) {
+        const int tiles = g->count - t < V_LANES ? g->count - t : V_LANES;
+        for (int i = 0; i < tiles; i += run.tiles) {
+            wino_next_run(g, tiles - i, &run);
+            const float *plane = x + run.image * g->image;
+            const int x0 = run.column * m + g->x, y0 = run.row * m + g->y;
+            wino_copy(m, cells, g, plane, y0, x0, run.tiles, ahead, line, next, m * i);
+        }
+        vf half[WINO_POINTS][WINO_POINTS]; /* [row][point]: rows done */
+        V_ROLLED for (int r = 0; r < cells; r++) {
+            vf d[WINO_POINTS];
+            wino_split(m, m, line[r], d);
+            if (back) {
+                wino_powers_axis(n, m, false, d, half[r]);
+            } else {
+                wino_split(m, n - m, next[r], d + m);
+                wino_in_axis(n, d, half[r]);
             }
-            wino_split(m, n, x + (ptrdiff_t)y * g->w + x0, part, d);
-            if (back)
-                wino_back_out_axis(m, d, half[r]);
-            else
-                wino_in_axis(m, d, half[r]);
         }
         const vp some = v_first(tiles);
-        V_UNROLL for (int j = 0; j < m + 2; j++) {
-            vf d[WINO_N], z[WINO_N];
-            V_UNROLL for (int r = 0; r < n; r++) d[r] = half[r][j];
+        V_ROLLED for (int j = 0; j < n; j++) {
+            vf d[WINO_POINTS], z[WINO_POINTS];
+            V_UNROLL for (int r = 0; r < cells; r++) d[r] = half[r][j];
             if (back)
-                wino_back_out_axis(m, d, z);
+                wino_powers_axis(n, m, false, d, z);
             else
-                wino_in_axis(m, d, z);
-            V_UNROLL for (int i = 0; i < m + 2; i++)
-                v_store_some(v + (i * (m + 2) + j) * v_point + t, some, z[i]);
+                wino_in_axis(n, d, z);
+            V_UNROLL for (int i = 0; i < n; i++)
+                v_store_some(v + (i * n + j) * v_point + t, some, z[i]);
         }
-        t += tiles;
     }
 }
 
-V_INLINE void wino_gather(const int m, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                          float bias, const float *add, act_kind act, float slope, float *y,
-                          ptrdiff_t ahead) {
-    for (int t = 0; t < g->count;) {
-        const int tile = g->first + t, tiles = wino_together(g, tile, g->count - t);
-        const int x0 = tile % g->across * m + g->x, y0 = tile / g->across * m + g->y;
-        const int cells = g->w - x0 < m * tiles ? g->w - x0 : m * tiles;
-        if (ahead) wino_fetch(m, g->w, tiles, y + ahead + (ptrdiff_t)y0 * g->w + x0);
-        if (ahead && add) wino_fetch(m, g->w, tiles, add + ahead + (ptrdiff_t)y0 * g->w + x0);
-        vf half[WINO_N][4]; /* [column][row]: columns done */
-        V_UNROLL for (int j = 0; j < m + 2; j++) {
-            vf d[WINO_N];
-            V_UNROLL for (int i = 0; i < m + 2; i++) d[i] =
-                v_load(z + (i * (m + 2) + j) * z_point + t);
-            wino_out_axis(m, d, half[j]);
+V_INLINE void wino_gather(const int m, const int n, const wino_tiles *g, const float *z,
+                          ptrdiff_t z_point, float bias, const float *add, act_kind act,
+                          float slope, float *y, ptrdiff_t ahead) {
+    wino_line line[WINO_CELLS];
+    wino_run run = wino_first_run(g, 0);
+    for (int t = 0; t < g->count; t += V_LANES) {
+        const int tiles = g->count - t < V_LANES ? g->count - t : V_LANES;
+        vf half[WINO_POINTS][WINO_CELLS]; /* [column][row]: columns done */
+        V_ROLLED for (int j = 0; j < n; j++) {
+            vf d[WINO_POINTS];
+            V_UNROLL for (int i = 0; i < n; i++) d[i] = v_load(z + (i * n + j) * z_point + t);
+            wino_sums_axis(n, m, false, d, half[j]);
         }
-        V_UNROLL for (int r = 0; r < m; r++) {
-            vf d[WINO_N], out[4], line[4];
-            if (y0 + r >= g->h) break;
-            V_UNROLL for (int j = 0; j < m + 2; j++) d[j] = half[j][r];
-            wino_out_axis(m, d, out);
-            if (m == 2) {
-                line[0] = v_zip_lo(out[0], out[1]), line[1] = v_zip_hi(out[0], out[1]);
-            } else {
-                const vf even = v_zip_lo(out[0], out[2]), even2 = v_zip_hi(out[0], out[2]);
-                const vf odd = v_zip_lo(out[1], out[3]), odd2 = v_zip_hi(out[1], out[3]);
-                line[0] = v_zip_lo(even, odd), line[1] = v_zip_hi(even, odd);
-                line[2] = v_zip_lo(even2, odd2), line[3] = v_zip_hi(even2, odd2);
-            }
-            const ptrdiff_t at = (ptrdiff_t)(y0 + r) * g->w + x0;
-            V_UNROLL for (int i = 0; i < m; i++) {
-                const vp some = v_first(cells - i * V_LANES);
-                vf sum = v_add(line[i], v_set1(bias));
-                if (add) sum = v_add(sum, v_load_some(add + at + i * V_LANES, some));
-                if (act == ACT_RELU) sum = v_max(v_zero(), sum);
-                if (act == ACT_LEAKY) sum = act_leaky(v_set1(slope), sum);
-                v_store_some(y + at + i * V_LANES, some, sum);
+        V_ROLLED for (int r = 0; r < m; r++) {
+            vf d[WINO_POINTS], out[WINO_CELLS];
+            V_UNROLL for (int j = 0; j < n; j++) d[j] = half[j][r];
+            wino_sums_axis(n, m, false, d, out);
+            wino_join(m, out, line[r]);
+        }
+        for (int i = 0; i < tiles; i += run.tiles) {
+            wino_next_run(g, tiles - i, &run);
+            const int x0 = run.column * m + g->x, y0 = run.row * m + g->y;
+            const int rest = g->w - x0 < m * run.tiles ? g->w - x0 : m * run.tiles;
+            const ptrdiff_t first = run.image * g->image + (ptrdiff_t)y0 * g->w + x0;
+            for (int c = 0; c < rest; c += V_LANES) {
+                const vp some = v_first(rest - c);
+                for (int r = 0; r < m && y0 + r < g->h; r++) {
+                    const ptrdiff_t at = first + (ptrdiff_t)r * g->w + c;
+                    if (ahead) v_prefetch(y + at + ahead);
+                    if (ahead && add) v_prefetch(add + at + ahead);
+                    vf sum = v_add(v_load_some(line[r] + m * i + c, some), v_set1(bias));
+                    if (add) sum = v_add(sum, v_load_some(add + at, some));
+                    if (act == ACT_RELU) sum = v_max(v_zero(), sum);
+                    if (act == ACT_LEAKY) sum = act_leaky(v_set1(slope), sum);
+                    v_store_some(y + at, some, sum);
+                }
             }
         }
-        t += tiles;
     }
 }
 
 /* ---- Kernels --------------------------------------------------------------------------------- */
 
-V_INLINE void wino_kernel_body(const int m, int n, const float *g, bool turn, float *u,
-                               ptrdiff_t u_point) {
-    for (int k = 0; k < n; k += V_LANES) {
-        const vp part = v_first(n - k);
-        vf half[3][WINO_N]; /* [column][point] */
-        V_UNROLL for (int s = 0; s < 3; s++) {
-            vf d[3];
-            V_UNROLL for (int r = 0; r < 3; r++) d[r] =
-                v_load_some(g + (turn ? 8 - 3 * r - s : 3 * r + s) * n + k, part);
-            wino_kernel_axis(m, d, half[s]);
+V_INLINE void wino_kernel_body(const int m, const int k, int count, const float *g, bool turn,
+                               float *u, ptrdiff_t u_point) {
+    const int n = m + k - 1;
+    for (int c = 0; c < count; c += V_LANES) {
+        const vp part = v_first(count - c);
+        vf half[WINO_POINTS][WINO_POINTS]; /* [column][point] */
+        V_ROLLED for (int s = 0; s < k; s++) {
+            vf d[WINO_POINTS];
+            V_UNROLL for (int r = 0; r < k; r++) d[r] =
+                v_load_some(g + (turn ? k * k - 1 - k * r - s : k * r + s) * count + c, part);
+            wino_powers_axis(n, k, true, d, half[s]);
         }
-        V_UNROLL for (int i = 0; i < m + 2; i++) {
-            vf d[3], z[WINO_N];
-            V_UNROLL for (int s = 0; s < 3; s++) d[s] = half[s][i];
-            wino_kernel_axis(m, d, z);
-            V_UNROLL for (int j = 0; j < m + 2; j++)
-                v_store_some(u + (i * (m + 2) + j) * u_point + k, part, z[j]);
+        V_ROLLED for (int i = 0; i < n; i++) {
+            vf d[WINO_POINTS], z[WINO_POINTS];
+            V_UNROLL for (int s = 0; s < k; s++) d[s] = half[s][i];
+            wino_powers_axis(n, k, true, d, z);
+            V_UNROLL for (int j = 0; j < n; j++)
+                v_store_some(u + (i * n + j) * u_point + c, part, z[j]);
         }
     }
 }
 
-V_INLINE void wino_back_kernel_body(const int m, int n, const float *u, ptrdiff_t u_point,
-                                    bool turn, float *g) {
-    for (int k = 0; k < n; k += V_LANES) {
-        const vp part = v_first(n - k);
-        vf half[WINO_N][3]; /* [column][row] */
-        V_UNROLL for (int j = 0; j < m + 2; j++) {
-            vf d[WINO_N];
-            V_UNROLL for (int i = 0; i < m + 2; i++) d[i] =
-                v_load_some(u + (i * (m + 2) + j) * u_point + k, part);
-            wino_back_kernel_axis(m, d, half[j]);
+V_INLINE void wino_back_kernel_body(const int m, const int k, int count, const float *u,
+                                    ptrdiff_t u_point, bool turn, float *g) {
+    const int n = m + k - 1;
+    for (int c = 0; c < count; c += V_LANES) {
+        const vp part = v_first(count - c);
+        vf half[WINO_POINTS][WINO_POINTS]; /* [column][row] */
+        V_ROLLED for (int j = 0; j < n; j++) {
+            vf d[WINO_POINTS];
+            V_UNROLL for (int i = 0; i < n; i++) d[i] =
+                v_load_some(u + (i * n + j) * u_point + c, part);
+            wino_sums_axis(n, k, true, d, half[j]);
         }
-        V_UNROLL for (int r = 0; r < 3; r++) {
-            vf d[WINO_N], z[3];
-            V_UNROLL for (int j = 0; j < m + 2; j++) d[j] = half[j][r];
-            wino_back_kernel_axis(m, d, z);
-            V_UNROLL for (int s = 0; s < 3; s++)
-                v_store_some(g + (turn ? 8 - 3 * r - s : 3 * r + s) * n + k, part, z[s]);
+        V_ROLLED for (int r = 0; r < k; r++) {
+            vf d[WINO_POINTS], z[WINO_POINTS];
+            V_UNROLL for (int j = 0; j < n; j++) d[j] = half[j][r];
+            wino_sums_axis(n, k, true, d, z);
+            V_UNROLL for (int s = 0; s < k; s++) v_store_some(
+                g + (turn ? k * k - 1 - k * r - s : k * r + s) * count + c, part, z[s]);
         }
     }
 }
 
 /* ---- The slots ------------------------------------------------------------------------------- */
 
-V_UNCHECKED static void wino_in(int m, const wino_tiles *g, const float *x, ptrdiff_t ahead,
+/* Calls body(m, k, ...) with constants. */
+#define WINO_EACH(body, ...)                                                                       \
+    do {                                                                                           \
+        if (m == 2)                                                                                \
+            body(2, 3, __VA_ARGS__);                                                               \
+        else if (k == 3)                                                                           \
+            body(4, 3, __VA_ARGS__);                                                               \
+        else                                                                                       \
+            body(4, 5, __VA_ARGS__);                                                               \
+    } while (0)
+#define WINO_IN(m, k, ...)       wino_spread(m, m + k - 1, false, __VA_ARGS__)
+#define WINO_BACK_OUT(m, k, ...) wino_spread(m, m + k - 1, true, __VA_ARGS__)
+#define WINO_OUT(m, k, ...)      wino_gather(m, m + k - 1, __VA_ARGS__)
+
+V_UNCHECKED static void wino_in(int m, int k, const wino_tiles *g, const float *x, ptrdiff_t ahead,
                                 float *v, ptrdiff_t v_point) {
-    if (m == 2)
-        wino_spread(2, 4, false, g, x, ahead, v, v_point);
-    else
-        wino_spread(4, 6, false, g, x, ahead, v, v_point);
+    WINO_EACH(WINO_IN, g, x, ahead, v, v_point);
 }
 
-V_UNCHECKED static void wino_back_out(int m, const wino_tiles *g, const float *dy, ptrdiff_t ahead,
-                                      float *v, ptrdiff_t v_point) {
-    if (m == 2)
-        wino_spread(2, 2, true, g, dy, ahead, v, v_point);
-    else
-        wino_spread(4, 4, true, g, dy, ahead, v, v_point);
+V_UNCHECKED static void wino_back_out(int m, int k, const wino_tiles *g, const float *dy,
+                                      ptrdiff_t ahead, float *v, ptrdiff_t v_point) {
+    WINO_EACH(WINO_BACK_OUT, g, dy, ahead, v, v_point);
 }
 
-V_UNCHECKED static void wino_out(int m, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                                 float bias, const float *add, act_kind act, float slope, float *y,
-                                 ptrdiff_t ahead) {
-    if (m == 2)
-        wino_gather(2, g, z, z_point, bias, add, act, slope, y, ahead);
-    else
-        wino_gather(4, g, z, z_point, bias, add, act, slope, y, ahead);
+V_UNCHECKED static void wino_out(int m, int k, const wino_tiles *g, const float *z,
+                                 ptrdiff_t z_point, float bias, const float *add, act_kind act,
+                                 float slope, float *y, ptrdiff_t ahead) {
+    WINO_EACH(WINO_OUT, g, z, z_point, bias, add, act, slope, y, ahead);
 }
 
-V_UNCHECKED static void wino_kernel(int m, int n, const float *g, bool turn, float *u,
+V_UNCHECKED static void wino_kernel(int m, int k, int n, const float *g, bool turn, float *u,
                                     ptrdiff_t u_point) {
-    if (m == 2)
-        wino_kernel_body(2, n, g, turn, u, u_point);
-    else
-        wino_kernel_body(4, n, g, turn, u, u_point);
+    WINO_EACH(wino_kernel_body, n, g, turn, u, u_point);
 }
 
-V_UNCHECKED static void wino_back_kernel(int m, int n, const float *u, ptrdiff_t u_point, bool turn,
-                                         float *g) {
-    if (m == 2)
-        wino_back_kernel_body(2, n, u, u_point, turn, g);
-    else
-        wino_back_kernel_body(4, n, u, u_point, turn, g);
+V_UNCHECKED static void wino_back_kernel(int m, int k, int n, const float *u, ptrdiff_t u_point,
+                                         bool turn, float *g) {
+    WINO_EACH(wino_back_kernel_body, n, u, u_point, turn, g);
 }

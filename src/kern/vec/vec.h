@@ -58,11 +58,14 @@
 
 V_INLINE void v_prefetch(const float *p) { __builtin_prefetch(p); }
 
-/* Before a loop over accumulators: they stay in registers only if every index is a constant. */
+/* Before a loop over accumulators: they stay in registers only if every index is a constant. And before one
+ * whose body is long enough that copies of it would only fill the instruction cache. */
 #if defined(__clang__)
 #define V_UNROLL _Pragma("clang loop unroll(full)")
+#define V_ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define V_UNROLL _Pragma("GCC unroll 32")
+#define V_ROLLED _Pragma("GCC unroll 1")
 #endif
 
 #endif
