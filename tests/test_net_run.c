@@ -591,6 +591,10 @@ static void convolutions_add_to_gradients(void **state) {
         three.stride = (lens_size){ 2 };
         lens_conv2d_opts one = { .out = 20, .kernel = { 1 }, .stride = { 2 } };
         lens_node *half = lens_add(lens_conv2d(x, NULL, three), lens_conv2d(x, NULL, one), "half");
+        /* 1x1 over so small a plane: lanes along maps */
+        half = lens_add(lens_conv2d(half, NULL, (lens_conv2d_opts){ .out = 32, .kernel = { 1 } }),
+                        lens_conv2d(half, NULL, (lens_conv2d_opts){ .out = 32, .kernel = { 1 } }),
+                        "turned");
         x = lens_add(lens_conv_transpose2d(half, NULL,
                                            (lens_conv_transpose2d_opts){
                                                .out = 4, .kernel = { 2 }, .stride = { 2 } }),
@@ -606,7 +610,7 @@ static void convolutions_add_to_gradients(void **state) {
                 adds += plan.node[i].edge[k].adds;
                 assert_int_equal(plan.node[i].edge[k].temp, PLAN_NONE);
             }
-        assert_int_equal(adds, 3);
+        assert_int_equal(adds, 4);
         plan_free(ctx, &plan);
         compare_steps(net, ctx, 0, false);
         lens_net_free(net);

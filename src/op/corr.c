@@ -84,9 +84,9 @@ void corr_pack(corr *c, const struct kern *kern, pool *workers, const float *w,
 
 /* ---- Forward and adjoint -------------------------------------------------------------------- */
 
-/* Scratch for flat tiles: one row block over a whole block of positions. */
+/* Scratch for flat tiles: one row block over a whole block of positions; turned, and turned back. */
 static size_t flat_floats(const corr *c, const struct kern *kern) {
-    return (size_t)c->rows * (size_t)(c->block * c->pitch + kern->lanes);
+    return (c->turned ? 2 : 1) * (size_t)c->rows * (size_t)(c->block * c->pitch + kern->lanes);
 }
 
 size_t corr_thread_bytes(const conv_shape *s, bool adjoint, bool before, const struct kern *kern) {
@@ -138,9 +138,14 @@ static void turned_block(const corr *c, const corr_io *io, const tile_job *block
         t.rows = imin(rows, positions - p);
         io->kern->tile(&t);
     }
-    io->kern->transpose(positions, maps, flat, c->rows, out, block->c_m);
-    for (int m = 0; add && m < maps; m++, out += block->c_m, add += block->c_m) {
-        io->kern->add((size_t)positions, out, add, out);
+    if (!add) {
+        io->kern->transpose(positions, maps, flat, c->rows, out, block->c_m);
+        return;
+    }
+    float *back = flat + (ptrdiff_t)c->rows * positions; /* as add may be out itself */
+    io->kern->transpose(positions, maps, flat, c->rows, back, positions);
+    for (int m = 0; m < maps; m++, out += block->c_m, add += block->c_m, back += positions) {
+        io->kern->add((size_t)positions, back, add, out);
         if (io->act != ACT_NONE) io->kern->act(io->act, io->slope, (size_t)positions, out, out);
     }
 }
