@@ -351,6 +351,21 @@ static void mixed_samples(void **state) {
 }
 
 /* Split gives three outputs; a constant that is added is trained; the batch is free. */
+/* A few bytes of a file must not cost a large table. */
+static void large_scales(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(1);
+    static const float scales[] = { 1, 1, 1e5f, 1 };
+    const onnx_attr factor = {
+        .name = "scales", .type = ONNX_FLOATS, .floats = scales, .count = 4
+    };
+    const onnx_node up = { .op = "Upsample", .attr = &factor, .attrs = 1 };
+    lens_net *net;
+    assert_fails(ctx, LENS_UNSUPPORTED, "Upsample 'y' (opset 13): 400000 cells from 4 along axis 2",
+                 import_one(ctx, &net, up, -1));
+    lens_ctx_free(ctx);
+}
+
 static void several_outputs(void **state) {
     (void)state;
     lens_ctx *ctx = test_ctx(1);
@@ -661,6 +676,7 @@ int main(void) {
         T("export names what ONNX cannot say and writes nothing", export_refused),
         T("import names operator, node and opset", names_the_unsupported),
         T("a graph that mixes its samples", mixed_samples),
+        T("a Resize to very many cells is refused", large_scales),
         T("several outputs, and a constant that is trained", several_outputs),
         T("shape computations are folded; Gemm's factors too", folds_shapes_and_scales),
         T("every prefix and every flipped bit of a file", damage_is_refused),

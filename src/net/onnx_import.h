@@ -24,7 +24,8 @@
 
 enum {
     FOLD_MAX = 64,            /* numbers of a shape computation; ranks are below 9 */
-    LIST_MAX = 1 << 16,       /* places that a Gather may name */
+    LIST_MAX = 1 << 16,       /* places that a Gather may name, or a Resize make along an axis */
+    MATRIX_MAX = 1 << 22,     /* weights of a Resize along an axis: 1448 cells doubled */
     MOST_COPIES = 4,          /* of one tensor, on average, in the weights of the net */
     ALWAYS_WEIGHTS = 1 << 20, /* floats; vectors are padded to 64 bytes */
     MAX_VALUES = 1 << 18,     /* names in a graph; DenseNet-264 has about 4,000 */

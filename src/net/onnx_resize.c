@@ -122,8 +122,9 @@ static lens_status read_sizes(import *m, const onnx_node *n, resize *r) {
         if (batch && (by_size ? list[k] == (double)m->batch : list[k] == 1)) continue;
         if (batch) return REFUSE(m, n, LENS_UNSUPPORTED, "samples would be mixed");
         double out = by_size ? list[k] : floor((double)r->size[d] * list[k]);
-        if (!(out >= 1 && out <= OP_MAX_DIM))
-            return REFUSE(m, n, LENS_UNSUPPORTED, "%g cells along axis %d", out, d);
+        if (!(out >= 1 && out <= LIST_MAX) || (double)r->size[d] * out > MATRIX_MAX)
+            return REFUSE(m, n, LENS_UNSUPPORTED, "%g cells from %lld along axis %d", out,
+                          (long long)r->size[d], d);
         r->out[d] = (int64_t)out;
         r->scale[d] = by_size ? out / (double)r->size[d] : list[k];
     }
