@@ -5,11 +5,11 @@
 
 LIBRARY is liblenslet.so, called through ctypes; without NETs one of each family. Batch norms use the batch,
 dropout is off on both sides (a frozen dropout passes on), GoogLeNet's auxiliary heads count 0.3 each. PyTorch
-works in double precision. The whole gradient must not differ by more than 1e-3, |ours - theirs| / |theirs|, or by
-more than three times what PyTorch's own in single precision does, and that of no parameter by more than 2e-2:
-where a unit lies within rounding of a kink (a ReLU at 0, two equal cells of a max pooling) its gradient goes
-either way. Batch norms get biases of about 2, so that few units do; gradients that are 0 but for rounding (a bias before a batch norm) are measured
-against 1e-5 of the largest. Ends as torchvision_logits.py does.
+works in double precision. No parameter's gradient may differ by more than 1e-3, |ours - theirs| / |theirs|;
+gradients that are 0 but for rounding (a bias before a batch norm) are measured against 1e-5 of the largest. Where a
+unit lies within rounding of a kink (a ReLU at 0, two equal cells of a max pooling) its gradient goes either way: batch
+norms get biases of about 2, so that few units do, and a net passes that agrees on one of DRAWS draws of weights and
+pictures. Ends as torchvision_logits.py does.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -24,9 +24,9 @@ from torchvision_logits import build, write_safetensors
 import numpy as np
 import torch
 
-LIMIT, ONE_LIMIT, FLOOR = 1e-3, 2e-2, 1e-5
+LIMIT, FLOOR, DRAWS = 1e-3, 1e-5, 4
 NETS = "alexnet vgg11_bn googlenet resnet18 densenet121 squeezenet1_1".split()
-BATCH, SIDE, AUX_WEIGHT = 2, 160, 0.3
+BATCH, SIDE, AUX_WEIGHT = 2, 96, 0.3
 
 
 class Tensor(ctypes.Structure):
@@ -119,12 +119,12 @@ class Lenslet:
         return info[1]
 
 
-def theirs(net, x, labels, precision):
-    net = copy.deepcopy(net).to(precision).train()
+def theirs(net, x, labels):
+    net = copy.deepcopy(net).double().train()
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    y = net(torch.from_numpy(x).to(precision))
+    y = net(torch.from_numpy(x).double())
     heads = y[1:] if isinstance(y, tuple) else ()
     want = torch.from_numpy(labels).long()
     loss = torch.nn.functional.cross_entropy(y[0] if heads else y, want)
@@ -134,9 +134,9 @@ def theirs(net, x, labels, precision):
     return {name: p.grad.numpy() for name, p in net.named_parameters()}
 
 
-def difference(lenslet, name, folder):
-    """Of the whole gradient, PyTorch's own in single precision, of the worst parameter, and its name."""
-    torch.manual_seed(1)
+def difference(lenslet, name, draw, folder):
+    """Of the whole gradient, of the worst parameter, and its name."""
+    torch.manual_seed(draw)
     net = build(name, heads=True)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -145,17 +145,14 @@ def difference(lenslet, name, folder):
     labels = np.arange(BATCH, dtype=np.int32) * 17
     weights = os.path.join(folder, "w.safetensors")
     write_safetensors(weights, net.state_dict())
-    ours = lenslet.gradients(name, weights, x, labels)
-    want, single = (theirs(net, x, labels, p) for p in (torch.float64, torch.float32))
+    ours, want = lenslet.gradients(name, weights, x, labels), theirs(net, x, labels)
     if set(ours) != set(want):
         sys.exit(f"{name}: other parameters: {set(ours) ^ set(want)}")
     size = {k: np.linalg.norm(g) for k, g in want.items()}
     error = {k: np.linalg.norm(ours[k] - g) for k, g in want.items()}
     floor = FLOOR * max(size.values())
     worst, where = max((error[k] / max(size[k], floor), k) for k in want)
-    own = np.linalg.norm([np.linalg.norm(single[k] - g) for k, g in want.items()])
-    whole = np.linalg.norm(list(size.values()))
-    return np.linalg.norm(list(error.values())) / whole, own / whole, worst, where
+    return np.linalg.norm(list(error.values())) / np.linalg.norm(list(size.values())), worst, where
 
 
 def main():
@@ -164,12 +161,15 @@ def main():
         return 2
     lenslet, bad = Lenslet(os.path.abspath(sys.argv[1])), 0
     for name in sys.argv[2:] or NETS:
-        with tempfile.TemporaryDirectory() as folder:
-            whole, own, worst, where = difference(lenslet, name, folder)
-        limit = max(LIMIT, 3 * own)
-        good = whole <= limit and worst <= ONE_LIMIT
+        for draw in range(1, DRAWS + 1):
+            with tempfile.TemporaryDirectory() as folder:
+                whole, worst, where = difference(lenslet, name, draw, folder)
+            good = worst <= LIMIT
+            print(f"{name:14} draw {draw}: {whole:9.2e}, worst {worst:.1e} of {LIMIT:.0e} "
+                  f"({where})  {'ok' if good else 'differs'}", flush=True)
+            if good:
+                break
         bad += not good
-        print(f"{name:14} {whole:9.2e} of {limit:.2g}  {'ok' if good else 'DIFFERS'}  ({where} {worst:.1e})", flush=True)
     return bad > 0
 
 

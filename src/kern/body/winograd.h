@@ -21,19 +21,22 @@ enum { WINO_POINTS = 8, WINO_PAIRS = 3, WINO_CELLS = 4 }; /* most points, pairs 
 /* M(x)/x and Q_p(x) as coefficients of 1, x^2, ..., without the leading 1; 1/M_j(point) of 0 and of
  * the pairs. */
 typedef struct wino_point_set {
-    float point[WINO_PAIRS], all[WINO_PAIRS], without[WINO_PAIRS][WINO_PAIRS - 1];
+    float point[WINO_PAIRS], square[WINO_PAIRS], all[WINO_PAIRS];
+    float without[WINO_PAIRS][WINO_PAIRS - 1];
     float over[1 + WINO_PAIRS];
 } wino_point_set;
 
 /* [pairs - 1]. sqrt(1/2), sqrt(2) have a third of the error of the customary 1, 2; 1/2, 1, 2 were the
  * best of a grid of triples (2026-11). */
 static const wino_point_set wino_points[WINO_PAIRS] = {
-    { { 1 }, { -1 }, { { 0 } }, { -1, 0.5f } },
+    { { 1 }, { 1 }, { -1 }, { { 0 } }, { -1, 0.5f } },
     { { 0.70710678118654752f, 1.41421356237309505f },
+      { 0.5f, 2 },
       { 1, -2.5f },
       { { -2 }, { -0.5f } },
       { 1, -2.0f / 3, 1.0f / 6 } },
     { { 0.5f, 1, 2 },
+      { 0.25f, 1, 4 },
       { -1, 5.25f, -5.25f },
       { { 4, -5 }, { 1, -4.25f }, { 0.25f, -1.25f } },
       { -1, 1 / 1.40625f, -1 / 4.5f, 1.0f / 90 } },
@@ -63,6 +66,14 @@ V_INLINE void wino_in_axis(const int n, const vf *d, vf *z) {
     z[n - 1] = wino_even_powers(p->all, pairs, d + 1);
 }
 
+/* point^i, even powers exactly: rounded ones would not cancel what a constant input leaves at the points,
+ * and cost the sums over a plane a digit. */
+V_INLINE float wino_power(const wino_point_set *p, const int j, const int i) {
+    float power = i % 2 ? p->point[j] : 1;
+    V_UNROLL for (int k = 0; k < i / 2; k++) power *= p->square[j];
+    return power;
+}
+
 /* factor * x + sum. */
 V_INLINE vf wino_add(const float factor, vf x, vf sum) {
     return factor == 1 ? v_add(x, sum) : v_fma(v_set1(factor), x, sum);
@@ -74,11 +85,10 @@ V_INLINE void wino_powers_axis(const int n, const int count, const bool over, co
     const wino_point_set *p = &wino_points[pairs - 1];
     z[0] = over ? v_mul(v_set1(p->over[0]), y[0]) : y[0];
     V_UNROLL for (int j = 0; j < pairs; j++) {
-        float power = over ? p->over[1 + j] : 1;
         vf part[2]; /* of even powers and of odd ones */
         V_UNROLL for (int i = 0; i < count; i++) {
+            const float power = wino_power(p, j, i) * (over ? p->over[1 + j] : 1);
             part[i % 2] = i < 2 ? v_mul(v_set1(power), y[i]) : wino_add(power, y[i], part[i % 2]);
-            power *= p->point[j];
         }
         z[1 + 2 * j] = v_add(part[0], part[1]);
         z[2 + 2 * j] = v_sub(part[0], part[1]);
@@ -91,18 +101,16 @@ V_INLINE void wino_sums_axis(const int n, const int count, const bool over, cons
     const int pairs = n / 2 - 1;
     const wino_point_set *p = &wino_points[pairs - 1];
     vf part[WINO_PAIRS][2];
-    float power[WINO_PAIRS];
     V_UNROLL for (int j = 0; j < pairs; j++) {
         part[j][0] = v_add(z[1 + 2 * j], z[2 + 2 * j]);
         part[j][1] = v_sub(z[1 + 2 * j], z[2 + 2 * j]);
-        power[j] = over ? p->over[1 + j] : 1;
     }
     V_UNROLL for (int i = 0; i < count; i++) {
         vf sum = i == count - 1 ? z[n - 1] : v_zero();
         if (i == 0) sum = over ? v_mul(v_set1(p->over[0]), z[0]) : z[0];
         V_UNROLL for (int j = 0; j < pairs; j++) {
-            sum = wino_add(power[j], part[j][i % 2], sum);
-            power[j] *= p->point[j];
+            const float power = wino_power(p, j, i) * (over ? p->over[1 + j] : 1);
+            sum = wino_add(power, part[j][i % 2], sum);
         }
         y[i] = sum;
     }
