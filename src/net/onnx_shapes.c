@@ -474,7 +474,8 @@ lens_status convert_tile(import *m, const onnx_node *n) {
         return REFUSE(m, n, LENS_BAD_FILE, "%d repeats for rank %d", count, v->rank);
     index_map map = map_of(m->ctx, v->rank, v->dim);
     for (int d = 0; d < count; d++) {
-        if (repeats[d] < 1 || repeats[d] > MOST_REPEATS) {
+        bool samples = v->dim[d] == BATCH && repeats[d] > 1;
+        if (repeats[d] < 1 || repeats[d] > MOST_REPEATS || samples) {
             map_free(&map);
             return REFUSE(m, n, LENS_UNSUPPORTED, "%lld repeats", (long long)repeats[d]);
         }
@@ -497,9 +498,11 @@ static bool may_wait(const import *m, const onnx_node *n, const value *v) {
 /* One axis: `before` and `after` cells of padding, negative ones cut off. */
 static lens_status pad_axis(import *m, const onnx_node *n, index_map *map, int d, int64_t before,
                             int64_t after, const char *mode) {
-    int64_t size = map->in[d], low = before < 0 ? -before : 0,
-            high = size + (after < 0 ? after : 0);
-    if (before > OP_MAX_DIM / 4 || after > OP_MAX_DIM / 4 || high <= low)
+    int64_t size = map->in[d];
+    bool sane = size > 0 && before > -size && after > -size && before <= OP_MAX_DIM / 4 &&
+                after <= OP_MAX_DIM / 4;
+    int64_t low = sane && before < 0 ? -before : 0, high = sane && after < 0 ? size + after : size;
+    if (!sane || high <= low)
         return REFUSE(m, n, LENS_UNSUPPORTED, "pads of %lld and %lld", (long long)before,
                       (long long)after);
     bool constant = !strcmp(mode, "constant"), edge = !strcmp(mode, "edge");
