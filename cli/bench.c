@@ -195,12 +195,16 @@ static void print_head(cli *c, const job *j) {
 
 static int report(cli *c, const job *j, const double *seconds, int runs) {
     double median = seconds[runs / 2], gflops = operations(j) / median / 1e9;
+    double rate = j->batch / median;
     char images[32], arena[32], weights[32];
     if (c->json) return emit(c, report_json(c, j, seconds, runs));
     print_head(c, j);
     printf("median    %.4g ms of %d runs (fastest %.4g ms)\n", 1e3 * median, runs,
            1e3 * seconds[0]);
-    printf("images/s  %s\n", with_commas((int64_t)(j->batch / median), images));
+    if (rate < 100)
+        printf("images/s  %.3g\n", rate);
+    else
+        printf("images/s  %s\n", with_commas((int64_t)rate, images));
     printf("GFLOP/s   %.1f, %.1f %% of the peak\n", gflops, 100 * gflops / j->peak);
     printf("plan      %.2f ms\n", 1e3 * j->plan_s);
     printf("arena     %s beside %s of weights\n",
@@ -213,7 +217,7 @@ static int report(cli *c, const job *j, const double *seconds, int runs) {
         size_t bytes;
     } part[] = { { "activations", m.activations },
                  { "gradients of the weights", m.gradients },
-                 { "packed weights", m.packed },
+                 { "packed weights", m.packed }, /* none within a memory limit that is near */
                  { "work space of the threads", m.work } };
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         if (part[i].bytes)

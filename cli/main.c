@@ -18,6 +18,7 @@ static int make_context(cli *c) {
     lens_ctx_opts opts = { .threads = (int)whole_of(c, "threads", 0),
                            .strict = has(c, "strict"),
                            .tune = has(c, "tune"),
+                           .memory = (size_t)whole_of(c, "memory", 0) << 20,
                            .wisdom = text_of(c, "wisdom", NULL),
                            .log = log_line,
                            .log_user = c };

@@ -42,6 +42,15 @@ const option common_options[] = {
       .fallback = "the locale's",
       .help = "language of figures; those in .png are English" },
     { .name = "strict", .help = "only algorithms that form every product (no Winograd)" },
+    { .name = "memory",
+      .type = WHOLE,
+      .value = "MIB",
+      .low = 1,
+      .high = 1e9,
+      .fallback = "no limit",
+      .help =
+          "most memory for weights and work, in MiB; near it, weights are packed anew for every "
+          "batch" },
     { .name = "tune",
       .help = "measure which algorithm suits each convolution, instead of estimating" },
     { .name = "wisdom",

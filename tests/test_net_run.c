@@ -236,7 +236,7 @@ static void same_bits(const char *what, uint64_t seed, const float *a, const flo
 static bool folds(const lens_net *net, lens_ctx *ctx, bool watch) {
     memory_plan plan;
     lens_session_opts opts = { .batch = 1, .watch = watch };
-    assert_ok(ctx, plan_make(&plan, net, ctx, &opts));
+    assert_ok(ctx, plan_make(&plan, net, ctx, &opts, false));
     bool any = false;
     for (int i = 0; i < net->nodes; i++) any |= plan.node[i].norm != PLAN_NONE;
     plan_free(ctx, &plan);
@@ -447,7 +447,7 @@ static lens_net *finished(lens_ctx *ctx, lens_node *output) {
 
 static memory_plan planned(const lens_net *net, lens_ctx *ctx, lens_session_opts opts) {
     memory_plan plan;
-    assert_ok(ctx, plan_make(&plan, net, ctx, &opts));
+    assert_ok(ctx, plan_make(&plan, net, ctx, &opts, false));
     return plan;
 }
 

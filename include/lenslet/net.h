@@ -405,8 +405,9 @@ typedef struct lens_memory {
     size_t
         activations; /* and their gradients, and what one layer works on: these share memory over time */
     size_t gradients; /* of the weights */
-    size_t packed;    /* weights in the order their layers read them, inference only */
-    size_t work;      /* of all threads */
+    size_t
+        packed;  /* weights in the order their layers read them; of inference with room for them */
+    size_t work; /* of all threads */
 } lens_memory;
 LENS_API void lens_session_memory(const lens_session *, lens_memory *out);
 

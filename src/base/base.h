@@ -49,6 +49,9 @@ void ctx_free(lens_ctx *, void *);
 
 /* Bytes handed out and not yet freed, and the number of calls of the hook so far: tests count. */
 size_t ctx_live_bytes(const lens_ctx *);
+
+/* Bytes that may still be handed out before lens_ctx_opts.memory is reached; SIZE_MAX: no limit. */
+size_t ctx_room(const lens_ctx *);
 uint64_t ctx_alloc_calls(const lens_ctx *);
 
 /* A context for one more thread: the same allocation hook, one thread, its own message and counts.

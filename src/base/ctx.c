@@ -48,6 +48,21 @@ bool add_size(size_t a, size_t b, size_t *out) {
     return true;
 }
 
+static void release(lens_ctx *ctx, size_t bytes) {
+    atomic_fetch_sub_explicit(&ctx->live_bytes, bytes, memory_order_relaxed);
+}
+
+/* Whether the limit allows `bytes` more, which then count. */
+static bool reserve(lens_ctx *ctx, size_t bytes, const char *what) {
+    size_t live = atomic_fetch_add_explicit(&ctx->live_bytes, bytes, memory_order_relaxed);
+    if (!ctx->memory || (live <= ctx->memory && bytes <= ctx->memory - live)) return true;
+    release(ctx, bytes);
+    ctx_fail(ctx, LENS_NOMEM,
+             "out of memory: %zu bytes for %s, beside %zu in use, exceed the limit of %zu bytes",
+             bytes, what, live, ctx->memory);
+    return false;
+}
+
 static block *block_of(void *ptr) { return (block *)ptr - 1; }
 
 static void *call_hook(lens_ctx *ctx, void *raw, size_t old_bytes, size_t new_bytes) {
@@ -61,12 +76,14 @@ void *ctx_alloc(lens_ctx *ctx, size_t count, size_t size) {
         ctx_fail(ctx, LENS_NOMEM, "out of memory: %zu elements of %zu bytes", count, size);
         return NULL;
     }
+    if (!reserve(ctx, bytes, "a new block")) return NULL;
     bool huge = bytes >= CTX_HUGE_BYTES && ctx->default_alloc;
     size_t align = huge ? HUGE_PAGE : BLOCK_ALIGN;
     unsigned char *raw = NULL;
     if (add_size(bytes, sizeof(block) + align, &raw_bytes))
         raw = call_hook(ctx, NULL, 0, raw_bytes);
     if (!raw) {
+        release(ctx, bytes);
         ctx_nomem(ctx, bytes, "a new block");
         return NULL;
     }
@@ -77,7 +94,6 @@ void *ctx_alloc(lens_ctx *ctx, size_t count, size_t size) {
     if (huge) madvise(ptr, bytes & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE); /* only advice */
 #endif
     *block_of(ptr) = (block){ .raw_bytes = raw_bytes, .bytes = bytes, .offset = offset };
-    atomic_fetch_add_explicit(&ctx->live_bytes, bytes, memory_order_relaxed);
     if (!ctx->default_alloc) memset(ptr, 0, bytes);
     return ptr;
 }
@@ -92,23 +108,24 @@ void *ctx_grow(lens_ctx *ctx, void *ptr, size_t old_count, size_t new_count, siz
         ctx_fail(ctx, LENS_NOMEM, "out of memory: %zu elements of %zu bytes", new_count, size);
         return NULL;
     }
+    if (!reserve(ctx, bytes, "a block that grows")) return NULL;
     if (add_size(bytes, old.offset, &raw_bytes))
         raw = call_hook(ctx, (unsigned char *)ptr - old.offset, old.raw_bytes, raw_bytes);
     if (!raw) {
+        release(ctx, bytes);
         ctx_nomem(ctx, bytes, "a block that grows");
         return NULL;
     }
     ptr = raw + old.offset;
     *block_of(ptr) = (block){ .raw_bytes = raw_bytes, .bytes = bytes, .offset = old.offset };
-    atomic_fetch_add_explicit(&ctx->live_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&ctx->live_bytes, old.bytes, memory_order_relaxed);
+    release(ctx, old.bytes);
     return ptr;
 }
 
 void ctx_free(lens_ctx *ctx, void *ptr) {
     if (!ptr) return;
     block old = *block_of(ptr);
-    atomic_fetch_sub_explicit(&ctx->live_bytes, old.bytes, memory_order_relaxed);
+    release(ctx, old.bytes);
     call_hook(ctx, (unsigned char *)ptr - old.offset, old.raw_bytes, 0);
 }
 
@@ -140,6 +157,11 @@ char *ctx_printf(lens_ctx *ctx, const char *format, ...) {
 
 size_t ctx_live_bytes(const lens_ctx *ctx) {
     return atomic_load_explicit(&ctx->live_bytes, memory_order_relaxed);
+}
+
+size_t ctx_room(const lens_ctx *ctx) {
+    size_t live = ctx_live_bytes(ctx);
+    return !ctx->memory ? SIZE_MAX : live < ctx->memory ? ctx->memory - live : 0;
 }
 
 uint64_t ctx_alloc_calls(const lens_ctx *ctx) {
@@ -195,6 +217,7 @@ lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256
     ctx->log_user = opts->log_user;
     ctx->strict = opts->strict;
     ctx->tune = opts->tune;
+    ctx->memory = opts->memory;
     ctx->kern = kern;
     lens_status status = pool_new(ctx, &ctx->pool, threads);
     if (status == LENS_OK && opts->wisdom && !(ctx->wisdom = ctx_strdup(ctx, opts->wisdom)))

@@ -19,6 +19,7 @@ struct lens_ctx {
     struct pool *pool;
     const struct kern *kern;
     atomic_size_t live_bytes;
+    size_t memory; /* most live bytes */
     atomic_uint_fast64_t alloc_calls;
     char why[CTX_WHY_BYTES];
 };

@@ -150,6 +150,7 @@ typedef struct memory_plan {
     int thread_scratch, gradients; /* buffers */
     size_t thread_stride;
     size_t bytes; /* of the arena */
+    bool lean;    /* what nodes keep in their caches stays for one forward pass alone */
 } memory_plan;
 
 /* Whether another node's backward does this one's. */
@@ -158,8 +159,9 @@ static inline bool plan_backs(const memory_plan *p, int node) {
     return head != node && p->node[head].act_back;
 }
 
-/* `opts` with final numbers. Free the plan with plan_free, also after a failure. */
-lens_status plan_make(memory_plan *, const lens_net *, lens_ctx *, const lens_session_opts *opts);
+/* `opts` with final numbers; lean: of inference, see memory_plan. Free the plan with plan_free, also after a failure. */
+lens_status plan_make(memory_plan *, const lens_net *, lens_ctx *, const lens_session_opts *opts,
+                      bool lean);
 void plan_free(lens_ctx *, memory_plan *);
 
 /* Places buffers so that two whose times overlap do not overlap in memory: the largest or the longest-lived

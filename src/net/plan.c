@@ -433,7 +433,8 @@ static void plan_work(planner *p) {
             op->kind->plan(op, kern, threads, p->opts->batch, p->opts->train, &work);
         if (p->opts->train)
             p->plan->node[i].saved = new_buffer(p, work.saved, i, backward_time(p, i));
-        p->plan->node[i].cache = new_buffer(p, work.cache, 0, p->end);
+        p->plan->node[i].cache =
+            p->plan->lean ? new_buffer(p, work.cache, i, i) : new_buffer(p, work.cache, 0, p->end);
         int value = p->plan->node[i].value, scratch = new_buffer(p, work.scratch, i, i);
         p->plan->node[i].scratch = scratch;
         if (scratch != PLAN_NONE && p->plan->buffer[value].resume) {
@@ -460,13 +461,13 @@ static void plan_work(planner *p) {
 }
 
 lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
-                      const lens_session_opts *opts) {
+                      const lens_session_opts *opts, bool lean) {
     size_t nodes = (size_t)net->nodes, edges = 0;
     for (int i = 0; i < net->nodes; i++) edges += (size_t)net->node[i]->op.inputs;
     planner p = { .plan = plan, .net = net, .ctx = ctx, .opts = opts, .end = 2 * net->nodes };
     lens_status status = LENS_NOMEM;
     plan_buffer **work = NULL;
-    *plan = (memory_plan){ .thread_scratch = PLAN_NONE, .gradients = PLAN_NONE };
+    *plan = (memory_plan){ .thread_scratch = PLAN_NONE, .gradients = PLAN_NONE, .lean = lean };
 
     /* Of each node value, gradient, saved, cache and scratch, twice; of each edge a temporary; two for all. */
     size_t most = 6 * nodes + edges + 2;

@@ -169,20 +169,24 @@ void lens_session_memory(const lens_session *s, lens_memory *out) {
     const memory_plan *plan = &s->plan;
     *out = (lens_memory){ .gradients = buffer_bytes(plan, plan->gradients),
                           .work = buffer_bytes(plan, plan->thread_scratch) };
-    for (int i = 0; i < s->net->nodes; i++) out->packed += buffer_bytes(plan, plan->node[i].cache);
+    for (int i = 0; i < s->net->nodes && !plan->lean; i++)
+        out->packed += buffer_bytes(plan, plan->node[i].cache);
     out->activations = plan->bytes - out->gradients - out->packed - out->work;
 }
 
 /* Says what the arena was for. */
 static void arena_refused(const lens_session *s) {
     lens_memory m;
+    char room[64] = "";
     lens_session_memory(s, &m);
+    if (s->plan.bytes > ctx_room(s->ctx))
+        snprintf(room, sizeof room, "; the memory limit leaves %zu", ctx_room(s->ctx));
     ctx_fail(s->ctx, LENS_NOMEM,
              "out of memory: net %s, %s session of %d samples: %zu bytes (activations%s %zu, "
-             "gradients of the weights %zu, packed weights %zu, work space of %d threads %zu)",
+             "gradients of the weights %zu, packed weights %zu, work space of %d threads %zu)%s",
              s->net->name, s->opts.train ? "training" : "inference", s->opts.batch, s->plan.bytes,
              s->opts.train ? " and their gradients" : "", m.activations, m.gradients, m.packed,
-             lens_ctx_threads(s->ctx), m.work);
+             lens_ctx_threads(s->ctx), m.work, room);
 }
 
 lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
@@ -197,7 +201,11 @@ lens_status lens_session_new(lens_session **out, lens_net *net, lens_ctx *ctx,
     s->net = net;
     s->ctx = ctx;
     s->opts = use;
-    lens_status status = plan_make(&s->plan, net, ctx, &use);
+    lens_status status = plan_make(&s->plan, net, ctx, &use, false);
+    if (status == LENS_OK && !use.train && s->plan.bytes > ctx_room(ctx)) {
+        plan_free(ctx, &s->plan);
+        status = plan_make(&s->plan, net, ctx, &use, true);
+    }
     if (status != LENS_OK) goto fail;
 
     status = LENS_NOMEM;
@@ -348,7 +356,7 @@ static lens_status run_forward(lens_session *s, const lens_tensor *x, bool train
     LENS_TRY(check_input(s, x));
     const lens_net *net = s->net;
     if (s->freezes != net->freezes) apply_freezing(s);
-    bool repack = s->packed != net->version;
+    bool repack = s->plan.lean || s->packed != net->version;
     s->packed = net->version;
     s->n = (int)x->dim[0];
     s->may_backward = s->has_gradients = false;

@@ -108,7 +108,7 @@ typedef struct op_run {
     int batch;   /* samples planned for */
     bool train;  /* dropout draws, batch norm uses the batch; backward will follow */
     bool repack; /* weights changed since this session last ran this pass (forward, backward) of the
-                     node: rebuild what it keeps in `cache`, which begins as zeros */
+                     node: rebuild what it keeps in `cache`, zeros at first unless every pass repacks */
     bool
         again; /* forward of OP_AGAIN kinds, before backward: write the y of this step once more, from x,
                     param and saved; change nothing else */

@@ -195,11 +195,12 @@ static void plan(const op_node *node, const struct kern *kern, int threads, int 
     plan->cache = (shape_count(node->out) + 1) * sizeof(int32_t);
 }
 
-/* The places, behind a number that says whether they are there. */
+/* The places, behind a number that says whether they are there; it says nothing before an inference pass that
+ * has to pack. Weights that training moves do not matter. */
 static const int32_t *places_of(const op_run *r) {
     int32_t *cache = r->cache;
     rearrangement m;
-    if (!cache[0]) {
+    if (!cache[0] || (r->repack && !r->train)) {
         map_of(r->node, &m);
         rearrange_places(&m, cache + 1);
         cache[0] = 1;
