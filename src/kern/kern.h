@@ -179,10 +179,11 @@ struct kern {
     void (*wino_in)(int m, int k, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
                     ptrdiff_t v_point);
     /* Output transform, y = act(A' z A + bias + add) into the cells that lie in the plane; add: planes
-     * like y, maybe y itself, or NULL; act as in tile_job. z: each point has slack. */
+     * like y, maybe y itself, or NULL; act as in tile_job. mask: the same, or planes like y: times 1 where they
+     * are above 0, else times 0. z: each point has slack. */
     void (*wino_out)(int m, int k, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                     float bias, const float *add, act_kind act, float slope, float *y,
-                     ptrdiff_t ahead);
+                     float bias, const float *add, act_kind act, float slope, const float *mask,
+                     float *y, ptrdiff_t ahead);
     /* Kernel transform of `count` kernels: u[(n*i + j)*u_point + c] = (G g G')[i][j] with
      * g[r][s] = g[(k*r + s)*count + c], or if `turn` that of the kernel rotated by 180 degrees. */
     void (*wino_kernel)(int m, int k, int count, const float *g, bool turn, float *u,

@@ -205,6 +205,10 @@ bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint, op_c
     return conv_pass_of(d, s, adjoint, by.of[OP_FORWARD]).m == 0;
 }
 
+bool conv_masks(const op_node *d, const conv_shape *s, bool adjoint, op_choice by) {
+    return conv_pass_of(d, s, !adjoint, by.of[OP_INPUT_GRAD]).m != 0;
+}
+
 void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass back = conv_pass_of(d, s, !adjoint, r->by.of[OP_INPUT_GRAD]),
@@ -217,6 +221,7 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                                   .in = r->dy,
                                   .out = r->dx[0],
                                   .add = r->adds ? r->dx[0] : NULL,
+                                  .mask = r->masks ? r->x[0] : NULL,
                                   .thread_scratch = r->thread_scratch,
                                   .thread_stride = r->thread_stride });
     /* A transposed convolution's input is the output gradient of the convolution it turns round. */

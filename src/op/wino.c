@@ -227,7 +227,8 @@ static void finish(const run_job *r, int group, int b, const float *v, float *m)
     for (int map = b * w->rows; map < last; map++, m += r->g.columns)
         io->kern->wino_out(w->m, w->k, &g, m, r->g.m_point, io->bias ? io->bias[map] : 0,
                            io->add ? io->add + map * plane : NULL, io->act, io->slope,
-                           io->out + map * plane, map + 1 < last ? plane : 0);
+                           io->mask ? io->mask + map * plane : NULL, io->out + map * plane,
+                           map + 1 < last ? plane : 0);
 }
 
 static void group_task(void *arg, int task, int thread) {

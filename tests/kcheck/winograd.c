@@ -162,19 +162,21 @@ static void check_out(check *c) {
     const act_kind acts[] = { ACT_NONE, ACT_RELU, ACT_LEAKY };
     for (int i = 0; i < KINDS * COUNTS * 3; i++) {
         const matrices m = build(i % KINDS);
-        const bool adds = pick(c, 2) == 1;
+        const bool adds = pick(c, 2) == 1, masks = pick(c, 2) == 1;
         const act_kind act = acts[i / KINDS % 3];
         const int all = m.n * m.n;
         wino_tiles g = pick_tiles(c, m.m, counts[i / KINDS / 3]);
         g.y = g.x = 0;
         const ptrdiff_t point = g.count + (ptrdiff_t)pick(c, 3);
-        case_begin(c, "m=%d k=%d count=%d of %dx%d, %d across, act=%d add=%d", m.m, m.k, g.count,
-                   g.h, g.w, g.across, (int)act, adds);
+        case_begin(c, "m=%d k=%d count=%d of %dx%d, %d across, act=%d add=%d mask=%d", m.m, m.k,
+                   g.count, g.h, g.w, g.across, (int)act, adds, masks);
         float *in = case_random(c, (size_t)((all - 1) * point + g.count), LENS_SLACK),
               *y = case_array(c, planes_size(&g), NO_SLACK),
-              *add = case_random(c, planes_size(&g), NO_SLACK);
+              *add = case_random(c, planes_size(&g), NO_SLACK),
+              *mask = case_random(c, planes_size(&g), NO_SLACK);
         const float bias = pick_float(c, -1, 1), slope = 0.25f;
-        check_kern(c)->wino_out(m.m, m.k, &g, in, point, bias, adds ? add : NULL, act, slope, y, 0);
+        check_kern(c)->wino_out(m.m, m.k, &g, in, point, bias, adds ? add : NULL, act, slope,
+                                masks ? mask : NULL, y, 0);
         int written = 0;
         for (int p = 0; p < g.count; p++) {
             double z[MOST * MOST], magnitude;
@@ -187,6 +189,7 @@ static void check_out(check *c) {
                 if (adds) want += (double)add[at];
                 if (act == ACT_RELU && want < 0) want = 0;
                 if (act == ACT_LEAKY && want < 0) want *= (double)slope;
+                if (masks && !(mask[at] > 0)) want = 0;
                 case_near(c, "y", (size_t)at, y[at], want, AXES * ROUNDING * (magnitude + 2));
                 written++;
             }

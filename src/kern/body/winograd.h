@@ -248,7 +248,7 @@ V_INLINE void wino_turned_body(const int m, const int k, const bool back, int do
 
 V_INLINE void wino_gather(const int m, const int n, const wino_tiles *g, const float *z,
                           ptrdiff_t z_point, float bias, const float *add, act_kind act,
-                          float slope, float *y, ptrdiff_t ahead) {
+                          float slope, const float *mask, float *y, ptrdiff_t ahead) {
     wino_line line[WINO_CELLS];
     wino_run run = wino_first_run(g, 0);
     for (int t = 0; t < g->count; t += V_LANES) {
@@ -276,10 +276,13 @@ V_INLINE void wino_gather(const int m, const int n, const wino_tiles *g, const f
                     const ptrdiff_t at = first + (ptrdiff_t)r * g->w + c;
                     if (ahead) v_prefetch(y + at + ahead);
                     if (ahead && add) v_prefetch(add + at + ahead);
+                    if (ahead && mask) v_prefetch(mask + at + ahead);
                     vf sum = v_add(v_load_some(line[r] + m * i + c, some), v_set1(bias));
                     if (add) sum = v_add(sum, v_load_some(add + at, some));
                     if (act == ACT_RELU) sum = v_max(v_zero(), sum);
                     if (act == ACT_LEAKY) sum = act_leaky(v_set1(slope), sum);
+                    if (mask)
+                        sum = act_slope(ACT_RELU, v_zero(), v_load_some(mask + at, some), sum);
                     v_store_some(y + at, some, sum);
                 }
             }
@@ -363,8 +366,8 @@ V_UNCHECKED static void wino_turned(int m, int k, bool back, int down, int acros
 
 V_UNCHECKED static void wino_out(int m, int k, const wino_tiles *g, const float *z,
                                  ptrdiff_t z_point, float bias, const float *add, act_kind act,
-                                 float slope, float *y, ptrdiff_t ahead) {
-    WINO_EACH(WINO_OUT, g, z, z_point, bias, add, act, slope, y, ahead);
+                                 float slope, const float *mask, float *y, ptrdiff_t ahead) {
+    WINO_EACH(WINO_OUT, g, z, z_point, bias, add, act, slope, mask, y, ahead);
 }
 
 V_UNCHECKED static void wino_kernel(int m, int k, int n, const float *g, bool turn, float *u,
