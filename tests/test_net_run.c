@@ -618,6 +618,43 @@ static void convolutions_add_to_gradients(void **state) {
     }
 }
 
+/* Winograd's convolutions do the backward of a relu in front of them, through maxima too; not if another
+ * node reads what the relu, or what is in front of it, wrote. */
+static void convolutions_mask_gradients(void **state) {
+    (void)state;
+    for (int strict = 0; strict < 2; strict++) {
+        lens_ctx *ctx;
+        lens_ctx_opts opts = { .strict = strict != 0, .threads = 2 };
+        assert_int_equal(lens_ctx_new(&ctx, &opts, NULL), LENS_OK);
+        lens_net *net = lens_net_new(ctx, "masks");
+        lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+        lens_conv2d_opts three = { .out = 20, .kernel = { 3 }, .pad = 1 };
+        lens_node *plain = lens_relu(lens_conv2d(x, NULL, three), "plain");
+        x = lens_relu(lens_conv2d(plain, "conv", three), "maxima");
+        x = lens_maxpool(x, NULL, (lens_pool_opts){ .kernel = { 3 }, .stride = { 1 }, .pad = 1 });
+        x = lens_conv2d(x, "pooled", three);
+        lens_node *shared = lens_relu(x, "shared");
+        x = lens_conv2d(shared, NULL, three);
+        lens_node *beside = lens_relu(x, "beside");
+        x = lens_add(lens_add(x, shared, NULL), lens_conv2d(beside, NULL, three), NULL);
+        lens_node *last = lens_relu(lens_conv2d(x, NULL, three), "last");
+        finished(ctx, lens_dense(last, NULL, (lens_dense_opts){ .out = CLASSES }));
+        memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 2, .train = true });
+        const char *const by[][2] = { { "plain", strict ? "plain" : "conv" },
+                                      { "maxima", strict ? "maxima" : "pooled" },
+                                      { "shared", "shared" },
+                                      { "beside", "beside" },
+                                      { "last", "last" } };
+        for (size_t i = 0; i < LENS_COUNT(by); i++)
+            assert_int_equal(plan.node[lens_net_find(net, by[i][0])->index].back,
+                             lens_net_find(net, by[i][1])->index);
+        plan_free(ctx, &plan);
+        compare_steps(net, ctx, 0, false);
+        lens_net_free(net);
+        lens_ctx_free(ctx);
+    }
+}
+
 /* ---- The plan ------------------------------------------------------------------------------- */
 
 static void buffers_keep_apart(void **state) {
@@ -1280,6 +1317,7 @@ int main(void) {
         T("norms before convolutions are done by them", norms_before_convolutions_fuse),
         T("a value with two readers is neither fused nor overwritten", shared_values_stay),
         T("convolutions add to gradients that are there already", convolutions_add_to_gradients),
+        T("convolutions mask the gradient of a relu", convolutions_mask_gradients),
         T("placement: buffers alive at one time never overlap", buffers_keep_apart),
         T("inference frees values after their last reader", inference_frees_values),
         T("timing: a node spends time where the plan runs it", timing_follows_the_plan),

@@ -65,7 +65,11 @@ enum {
  *   WINO_WEIGHTS    least c*o / (c + o) * side for a weight gradient by Winograd: of 30 shapes at batch 16 and
  *                   64 (2026-11-21, Zen 5, two threads) the direct way took 0.1 to 0.77 of its time up to 360, and
  *                   0.97 to 1.9 from 670 on.
- *   WINO_SUM        tiles a weight gradient sums over at a time: 2 vectors of each are 32 KiB of L1.
+ *   WINO_SUM        tiles a weight gradient sums over at a time: fewer, and reading and writing the sums counts; more,
+ *                   and less of the transforms stays in L2. 3x3 of 64 maps of 56x56, one thread: 7.4 ms with 32
+ *                   tiles, 6.7 with 64, 7.1 with 128 (2026-11-21, Zen 5).
+ *   WINO_BLOCK      maps of a block of kernels on either side: 512 maps of 28x28 take 58, 43, 42 ms with 64, 128,
+ *                   256; 256 maps of 14x14 9.0, 7.4, 7.7.
  *   WINO_BYTES      of transformed weights, 16 MiB: what one may count on of a shared L3.
  *   NORM_BYTES      of x that batch norm passes over twice: with dy and dx 3/4 of a 1 MiB L2. */
 #ifdef LENSLET_TINY
@@ -82,7 +86,8 @@ enum {
     TUNE_WINO_MAPS = 5, /* and SIDE: more than the exact worked examples have */
     TUNE_WINO_SIDE = 5,
     TUNE_WINO_WEIGHTS = 5,
-    TUNE_WINO_SUM = 20,
+    TUNE_WINO_SUM = 8,
+    TUNE_WINO_BLOCK = 20,
     TUNE_WINO_BYTES = 16 << 20,
     TUNE_NORM_BYTES = 1024,
 };
@@ -100,7 +105,8 @@ enum {
     TUNE_WINO_MAPS = 16,
     TUNE_WINO_SIDE = 4,
     TUNE_WINO_WEIGHTS = 512,
-    TUNE_WINO_SUM = 256,
+    TUNE_WINO_SUM = 64,
+    TUNE_WINO_BLOCK = 128,
     TUNE_WINO_BYTES = 16 << 20,
     TUNE_NORM_BYTES = 256 << 10,
 };

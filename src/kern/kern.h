@@ -179,18 +179,23 @@ struct kern {
     void (*wino_in)(int m, int k, const wino_tiles *g, const float *x, ptrdiff_t ahead, float *v,
                     ptrdiff_t v_point);
     /* Output transform, y = act(A' z A + bias + add) into the cells that lie in the plane; add: planes
-     * like y, maybe y itself, or NULL; act as in tile_job. z: each point has slack. */
+     * like y, maybe y itself, or NULL; act as in tile_job. mask: the same, or planes like y: times 1 where they
+     * are above 0, else times 0. z: each point has slack. */
     void (*wino_out)(int m, int k, const wino_tiles *g, const float *z, ptrdiff_t z_point,
-                     float bias, const float *add, act_kind act, float slope, float *y,
-                     ptrdiff_t ahead);
+                     float bias, const float *add, act_kind act, float slope, const float *mask,
+                     float *y, ptrdiff_t ahead);
     /* Kernel transform of `count` kernels: u[(n*i + j)*u_point + c] = (G g G')[i][j] with
      * g[r][s] = g[(k*r + s)*count + c], or if `turn` that of the kernel rotated by 180 degrees. */
     void (*wino_kernel)(int m, int k, int count, const float *g, bool turn, float *u,
                         ptrdiff_t u_point);
-    /* Transposes of the last two, for the gradient of the kernels: v = A dy A' with dy[r][s],
-     * 0 <= r, s < m, the cells of a tile; and g = G' u G, arrays as in wino_kernel. */
-    void (*wino_back_out)(int m, int k, const wino_tiles *g, const float *dy, ptrdiff_t ahead,
-                          float *v, ptrdiff_t v_point);
+    /* For the gradient of the kernels: the input transform, or if `back` the transpose of the output
+     * transform, v = A dy A' with dy[r][s], 0 <= r, s < m, of a vector of maps turned round:
+     *     cell (r, s) of map c, 0 <= c < lanes: x[r*row + s*lanes + c]
+     *     point j of tile (p, q), 0 <= p < down, 0 <= q < across: v[j*point + (p*across + q)*tile + c]
+     * Tile (p, q) has its first cell in row m*p and column m*q. */
+    void (*wino_turned)(int m, int k, bool back, int down, int across, const float *x,
+                        ptrdiff_t row, float *v, ptrdiff_t tile, ptrdiff_t point);
+    /* The transpose of the kernel transform: g = G' u G, arrays as in wino_kernel. */
     void (*wino_back_kernel)(int m, int k, int count, const float *u, ptrdiff_t u_point, bool turn,
                              float *g);
 

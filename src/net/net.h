@@ -132,7 +132,8 @@ typedef struct plan_node {
     op_choice by; /* algorithms of its passes */
     act_kind act; /* fused into this node */
     float slope;
-    bool act_back;            /* its backward is, too */
+    int back;                 /* the node that does this one's backward: itself, unless fused */
+    bool act_back, masks;     /* as in op_run */
     int norm, before, addend; /* nodes that op_run's fields of these names come from, or NONE */
     act_kind before_act;
     float before_slope;
@@ -154,10 +155,7 @@ typedef struct memory_plan {
 } memory_plan;
 
 /* Whether another node's backward does this one's. */
-static inline bool plan_backs(const memory_plan *p, int node) {
-    int head = p->node[node].head;
-    return head != node && p->node[head].act_back;
-}
+static inline bool plan_backs(const memory_plan *p, int node) { return p->node[node].back != node; }
 
 /* `opts` with final numbers; lean: of inference, see memory_plan. Free the plan with plan_free, also after a failure. */
 lens_status plan_make(memory_plan *, const lens_net *, lens_ctx *, const lens_session_opts *opts,

@@ -213,7 +213,8 @@ static void share_value(planner *p, int i, int source) {
  *     batchnorm - relu - conv                relu(scale*x + shift) as conv copies its input
  *
  * A training step folds and skips nothing that backward needs: batch norm takes the sum and relu behind it. It
- * knows from its input where a relu right behind it was 0, and does the relu's backward with its own. */
+ * knows from its input where a relu right behind it was 0, and does the relu's backward with its own. So does a
+ * convolution that reads what a relu wrote, or the maxima of that: its own input is 0 there. */
 
 /* The node that does `node`'s work, if it can go on with work of this kind for one that follows. */
 static int head_for(const planner *p, int node, unsigned flag) {
@@ -238,6 +239,7 @@ static bool fuse_act(planner *p, int i) {
     node->act = op_act(op, &node->slope);
     node->act_back = p->opts->train && source == head && has(p, head, OP_FUSES_BACK) &&
                      (node->act == ACT_RELU || node->act == ACT_LEAKY);
+    if (node->act_back) p->plan->node[i].back = head;
     follow(p, i, head, source);
     return true;
 }
@@ -290,6 +292,29 @@ static bool fuse_before(planner *p, int i) {
     follow(p, i, reader, source);
     if (last != i) follow(p, last, reader, i);
     return true;
+}
+
+/* Whether gradients of node i come from one reader alone and go into memory of their own. */
+static bool one_gradient(const planner *p, int i) {
+    return readers(p, i) == 1 && !net_is_output(p->net->node[i]);
+}
+
+/* A relu whose result one node reads, or has the maxima of it: above 0 is what was above 0 before. */
+static void fuse_mask(planner *p, int i) {
+    const lens_node *node = p->net->node[i];
+    float slope;
+    if (!p->opts->train || p->opts->watch || plan_backs(p->plan, i) || !has(p, i, OP_IS_ACT) ||
+        op_act(&node->op, &slope) != ACT_RELU || !one_gradient(p, node->input[0]->index))
+        return;
+    int reader = i;
+    do {
+        if (!one_gradient(p, reader)) return;
+        reader = p->reader[p->first[reader]];
+    } while (has(p, reader, OP_SELECTS));
+    const op_node *op = &p->net->node[reader]->op;
+    if (!op->kind->masks || !op->kind->masks(op, p->plan->node[reader].by)) return;
+    p->plan->node[reader].masks = true;
+    p->plan->node[i].back = reader;
 }
 
 /* Whether another node writes over what `node` has computed. */
@@ -351,6 +376,7 @@ static void plan_values(planner *p) {
             node->value = new_activation(p, i, i);
         }
     }
+    for (int i = 0; i < net->nodes; i++) fuse_mask(p, i);
     for (int i = 0; i < net->nodes; i++) {
         int value = p->plan->node[i].value;
         if (!runs(p, i)) continue;
@@ -486,7 +512,7 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
     plan_edge *edge = plan->edge;
     for (size_t i = 0; i < edges; i++) edge[i].temp = PLAN_NONE;
     for (int i = 0; i < net->nodes; i++) {
-        plan->node[i].head = p.owner[i] = i;
+        plan->node[i].head = plan->node[i].back = p.owner[i] = i;
         plan->node[i].norm = plan->node[i].before = plan->node[i].addend = p.next[i] = PLAN_NONE;
         plan->node[i].value = plan->node[i].grad = PLAN_NONE;
         plan->node[i].saved = plan->node[i].cache = PLAN_NONE;

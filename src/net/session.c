@@ -83,6 +83,7 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .slope = plan->slope,
         .by = plan->by,
         .act_back = plan->act_back,
+        .masks = plan->masks,
         .adds = inputs && plan->edge[0].adds && plan->edge[0].temp == PLAN_NONE,
         .seed = s->opts.seed,
         .serial = (uint32_t)i,

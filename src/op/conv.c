@@ -165,7 +165,6 @@ void conv_plan(const op_node *d, const conv_shape *s, bool adjoint, const struct
     if (weights.m) {
         p->thread_scratch =
             larger(p->thread_scratch, wino_weights_thread_bytes(s, weights.m, kern, batch));
-        p->scratch = larger(p->scratch, wino_weights_bytes(s, weights.m, kern, batch));
         return;
     }
     p->thread_scratch = larger(p->thread_scratch, corr_weights_thread_bytes(s, kern, batch));
@@ -206,6 +205,10 @@ bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint, op_c
     return conv_pass_of(d, s, adjoint, by.of[OP_FORWARD]).m == 0;
 }
 
+bool conv_masks(const op_node *d, const conv_shape *s, bool adjoint, op_choice by) {
+    return conv_pass_of(d, s, !adjoint, by.of[OP_INPUT_GRAD]).m != 0;
+}
+
 void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
     const op_node *d = r->node;
     conv_pass back = conv_pass_of(d, s, !adjoint, r->by.of[OP_INPUT_GRAD]),
@@ -218,13 +221,14 @@ void conv_backward(const op_run *r, const conv_shape *s, bool adjoint) {
                                   .in = r->dy,
                                   .out = r->dx[0],
                                   .add = r->adds ? r->dx[0] : NULL,
+                                  .mask = r->masks ? r->x[0] : NULL,
                                   .thread_scratch = r->thread_scratch,
                                   .thread_stride = r->thread_stride });
     /* A transposed convolution's input is the output gradient of the convolution it turns round. */
     const float *x = adjoint ? r->dy : r->x[0], *dy = adjoint ? r->x[0] : r->dy;
     if (r->dparam[0] && weights.m) {
-        wino_weights(s, weights.m, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->scratch,
-                     r->thread_scratch, r->thread_stride);
+        wino_weights(s, weights.m, r->kern, r->pool, r->n, x, dy, r->dparam[0], r->thread_scratch,
+                     r->thread_stride);
     } else if (r->dparam[0]) {
         corr *tables = r->scratch;
         corr_build_tables(tables, s, r->kern);

@@ -51,6 +51,8 @@ void conv_plan(const op_node *, const conv_shape *, bool adjoint_forward, const 
 
 /* op_kind.takes_before: panels are copied anyhow; Winograd's input transform has no place for it. */
 bool conv_takes_before(const op_node *, const conv_shape *, bool adjoint_forward, op_choice);
+/* op_kind.masks: what Winograd writes; the tiles of the direct way take no mask. */
+bool conv_masks(const op_node *, const conv_shape *, bool adjoint_forward, op_choice);
 
 /* Forward of a layer whose forward pass is `adjoint` or not; backward of the same. y's maps: out_maps. */
 void conv_forward(const op_run *, const conv_shape *, bool adjoint);

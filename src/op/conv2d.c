@@ -169,6 +169,11 @@ static bool takes_before(const op_node *d, op_choice by) {
     return conv_takes_before(d, &s, false, by);
 }
 
+static bool masks(const op_node *d, op_choice by) {
+    conv_shape s = shape_of(d);
+    return conv_masks(d, &s, false, by);
+}
+
 static void forward(const op_run *r) {
     conv_shape s = shape_of(r->node);
     conv_forward(r, &s, false);
@@ -200,7 +205,8 @@ static void constrain(const op_node *d, int param, float *value) {
         .flags = OP_FUSES_ACT | OP_ADDS | OP_FUSES_NORM | OP_NEEDS_X, .min_inputs = 1,             \
         .max_inputs = 1, .opts_size = sizeof(lens_conv2d_opts), .options = options,                \
         .infer = infer, .plan = plan, .forward = forward, .backward = backward,                    \
-        .constrain = constrain, .takes_before = takes_before, .algorithm = algorithm,              \
+        .constrain = constrain, .takes_before = takes_before, .masks = masks,                      \
+        .algorithm = algorithm,                                                                    \
     }
 
 const op_kind op_conv2d = CONV_KIND(

@@ -100,6 +100,8 @@ typedef struct corr_io {
     const float *add;  /* like out, maybe out itself, or NULL; act then takes a stride of 1 */
     act_kind act;      /* ACT_NONE, ACT_RELU, ACT_LEAKY */
     float slope;
+    const float
+        *mask; /* for wino_run alone: like out, which is 0 where this is not above 0; or NULL */
     corr_before before;
     void *thread_scratch;
     size_t thread_stride;

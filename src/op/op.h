@@ -117,7 +117,9 @@ typedef struct op_run {
     act_kind act;
     float slope;
     bool act_back; /* backward of OP_FUSES_BACK kinds: dy belongs to the result of act */
-    bool adds;     /* backward of OP_ADDS kinds: add to dx[0] instead of overwriting it */
+    bool
+        masks; /* backward, if op_kind.masks allows it: x[0] came from a relu, and dx[0] is wanted of what that read */
+    bool adds; /* backward of OP_ADDS kinds: add to dx[0] instead of overwriting it */
     /* Forward of OP_FUSES_SUM kinds, and of OP_FUSES_NORM kinds outside training: added to the result,
      * before act; shaped like y. */
     const float *addend; /* NULL: nothing */
@@ -160,6 +162,7 @@ enum {
     OP_FUSES_SUM = 1024, /* forward honours addend, in training too */
     OP_ADDS = 2048,      /* backward honours adds */
     OP_FUSES_BACK = 512, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
+    OP_SELECTS = 8192,   /* each y is one of x[0], and its dy goes to that alone */
     OP_AGAIN = 4096,     /* forward is cheap and honours again: y need not be kept for backward */
     OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
@@ -203,6 +206,8 @@ struct op_kind {
     void (*affine)(const op_node *, float *const *param, float *scale, float *shift);
     /* OP_FUSES_NORM: whether reading x[0] through `before` costs this node less than another pass. */
     bool (*takes_before)(const op_node *, op_choice);
+    /* Whether backward honours `masks`, in less than another pass. NULL: no. */
+    bool (*masks)(const op_node *, op_choice);
     /* Values of a non-trainable parameter after lens_net_finish (fixed codes); NULL: `start`. */
     void (*fixed)(const op_node *, int param, float *value);
     /* Puts a parameter back on what the operator allows (absent connections to 0) after an initialiser,

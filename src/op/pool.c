@@ -367,6 +367,7 @@ static void subsample_backward(const op_run *r) {
 const op_kind op_maxpool = {
     .name = "maxpool",
     .formula = "y[n,c,i,j] = max over u,v of x[n,c, i*sh + u - top, j*sw + v - left]",
+    .flags = OP_SELECTS,
     .min_inputs = 1,
     .max_inputs = 1,
     .opts_size = sizeof(lens_pool_opts),

@@ -48,11 +48,9 @@ void wino_run(const wino *, const corr_io *);
 /* The m that suits the weight gradient, where the forward pass has one; 0: the direct way. */
 int wino_weights_estimate(const conv_shape *);
 /* dw (o, c, k, k) = G' dU G, dU[point] = sum over the tiles of n pictures of (A dy A')[point] V[point]', in
- * the order of the tiles; where the forward pass can. scratch: wino_weights_bytes. */
-size_t wino_weights_bytes(const conv_shape *, int m, const struct kern *, int batch);
+ * the order of the tiles, by groups; where the forward pass can. */
 size_t wino_weights_thread_bytes(const conv_shape *, int m, const struct kern *, int batch);
 void wino_weights(const conv_shape *, int m, const struct kern *, pool *, int n, const float *x,
-                  const float *dy, float *dw, void *scratch, void *thread_scratch,
-                  size_t thread_stride);
+                  const float *dy, float *dw, void *thread_scratch, size_t thread_stride);
 
 #endif

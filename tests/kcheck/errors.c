@@ -124,12 +124,11 @@ static void weights_pass(const data *d, int m) {
                       : corr_weights_thread_bytes(s, d->kern, d->n);
     stride = (stride + 127) & ~(size_t)127;
     void *threads = zeros(stride * (size_t)lens_ctx_threads(d->ctx)),
-         *scratch = zeros(m ? wino_weights_bytes(s, m, d->kern, d->n)
-                            : corr_weights_bytes(s, d->kern, d->n)),
+         *scratch = zeros(m ? 0 : corr_weights_bytes(s, d->kern, d->n)),
          *tables = zeros(corr_table_bytes(s, d->kern));
     pool *workers = ctx_pool(d->ctx);
     if (m) {
-        wino_weights(s, m, d->kern, workers, d->n, d->x, d->dy, d->dw, scratch, threads, stride);
+        wino_weights(s, m, d->kern, workers, d->n, d->x, d->dy, d->dw, threads, stride);
     } else {
         corr_build_tables(tables, s, d->kern);
         corr_weights(tables, d->kern, workers, d->n, d->x, d->dy, d->dw, scratch, threads, stride);

@@ -93,31 +93,24 @@ static bool cell_of(const wino_tiles *g, int m, int p, int r, int s, ptrdiff_t *
     return y >= 0 && y < g->h && x >= 0 && x < g->w;
 }
 
-/* Both ways into points: V = B' d B of n x n cells, and A dy A' of m x m. */
-static void check_spread(check *c, bool back) {
+/* V = B' d B, lanes along tiles. */
+static void check_in(check *c) {
     for (int i = 0; i < KINDS * COUNTS; i++) {
         const matrices m = build(i % KINDS);
-        const int n = back ? m.m : m.n, all = m.n * m.n;
+        const int n = m.n, all = n * n;
         wino_tiles g = pick_tiles(c, m.m, counts[i / KINDS]);
-        if (back) g.y = g.x = 0;
         const ptrdiff_t point = g.count + (ptrdiff_t)pick(c, 3);
-        double turned[MOST][MOST] = { { 0 } }; /* A: out turned round */
-        for (int j = 0; j < m.m * m.n; j++) turned[j % m.n][j / m.n] = m.out[j / m.n][j % m.n];
         case_begin(c, "m=%d k=%d count=%d of %dx%d, %d across", m.m, m.k, g.count, g.h, g.w,
                    g.across);
         float *x = case_random(c, planes_size(&g), NO_SLACK),
               *v = case_array(c, (size_t)((all - 1) * point + g.count), NO_SLACK);
-        (back ? check_kern(c)->wino_back_out : check_kern(c)->wino_in)(m.m, m.k, &g, x, 0, v,
-                                                                       point);
+        check_kern(c)->wino_in(m.m, m.k, &g, x, 0, v, point);
         for (int p = 0; p < g.count; p++) {
             double d[MOST * MOST], magnitude;
             ptrdiff_t at;
-            for (int j = 0; j < n * n; j++)
-                d[j] = cell_of(&g, m.m, p, j / n, j % n, &at) ? x[at] : 0;
+            for (int j = 0; j < all; j++) d[j] = cell_of(&g, m.m, p, j / n, j % n, &at) ? x[at] : 0;
             for (int k = 0; k < all; k++) {
-                const double *left = back ? turned[k / m.n] : m.in[k / m.n];
-                const double *right = back ? turned[k % m.n] : m.in[k % m.n];
-                const double want = sandwich(left, right, d, n, &magnitude);
+                const double want = sandwich(m.in[k / n], m.in[k % n], d, n, &magnitude);
                 case_near(c, "v", (size_t)k, v[k * point + p], want, AXES * ROUNDING * magnitude);
             }
         }
@@ -126,26 +119,64 @@ static void check_spread(check *c, bool back) {
         case_end(c);
     }
 }
-static void check_in(check *c) { check_spread(c, false); }
-static void check_back_out(check *c) { check_spread(c, true); }
+
+/* Both ways into points, V = B' d B of n x n cells and A dy A' of m x m, lanes along maps. */
+static void check_turned(check *c) {
+    for (int i = 0; i < KINDS * COUNTS * 2; i++) {
+        const matrices m = build(i % KINDS);
+        const bool back = i / KINDS % 2;
+        const int n = back ? m.m : m.n, all = m.n * m.n, lanes = check_kern(c)->lanes;
+        const int across = counts[i / KINDS / 2], down = 1 + (int)pick(c, 4), tiles = down * across;
+        const int wide = m.m * across + m.n - m.m, high = m.m * down + m.n - m.m;
+        const ptrdiff_t row = (wide + (ptrdiff_t)pick(c, 3)) * lanes;
+        const ptrdiff_t tile = lanes + (ptrdiff_t)pick(c, 3);
+        const ptrdiff_t point = tiles * tile + (ptrdiff_t)pick(c, 3);
+        double turned[MOST][MOST] = { { 0 } }; /* A: out turned round */
+        for (int j = 0; j < m.m * m.n; j++) turned[j % m.n][j / m.n] = m.out[j / m.n][j % m.n];
+        case_begin(c, "m=%d k=%d back=%d %dx%d tiles", m.m, m.k, back, down, across);
+        float *x = case_random(c, (size_t)((high - 1) * row + wide * lanes), NO_SLACK),
+              *v =
+                  case_array(c, (size_t)((all - 1) * point + (tiles - 1) * tile + lanes), NO_SLACK);
+        check_kern(c)->wino_turned(m.m, m.k, back, down, across, x, row, v, tile, point);
+        for (int p = 0; p < tiles * lanes; p++) {
+            const int t = p / lanes, map = p % lanes;
+            double d[MOST * MOST], magnitude;
+            for (int j = 0; j < n * n; j++)
+                d[j] = (double)
+                    x[(t / across * m.m + j / n) * row + (t % across * m.m + j % n) * lanes + map];
+            for (int k = 0; k < all; k++) {
+                const double *left = back ? turned[k / m.n] : m.in[k / m.n];
+                const double *right = back ? turned[k % m.n] : m.in[k % m.n];
+                const double want = sandwich(left, right, d, n, &magnitude);
+                case_near(c, "v", (size_t)k, v[k * point + t * tile + map], want,
+                          AXES * ROUNDING * magnitude);
+            }
+        }
+        for (int k = 0; k < all * tiles - 1 && tile > lanes; k++)
+            case_true(c, isnan(v[k / tiles * point + k % tiles * tile + lanes]), "nothing beyond");
+        case_end(c);
+    }
+}
 
 static void check_out(check *c) {
     const act_kind acts[] = { ACT_NONE, ACT_RELU, ACT_LEAKY };
     for (int i = 0; i < KINDS * COUNTS * 3; i++) {
         const matrices m = build(i % KINDS);
-        const bool adds = pick(c, 2) == 1;
+        const bool adds = pick(c, 2) == 1, masks = pick(c, 2) == 1;
         const act_kind act = acts[i / KINDS % 3];
         const int all = m.n * m.n;
         wino_tiles g = pick_tiles(c, m.m, counts[i / KINDS / 3]);
         g.y = g.x = 0;
         const ptrdiff_t point = g.count + (ptrdiff_t)pick(c, 3);
-        case_begin(c, "m=%d k=%d count=%d of %dx%d, %d across, act=%d add=%d", m.m, m.k, g.count,
-                   g.h, g.w, g.across, (int)act, adds);
+        case_begin(c, "m=%d k=%d count=%d of %dx%d, %d across, act=%d add=%d mask=%d", m.m, m.k,
+                   g.count, g.h, g.w, g.across, (int)act, adds, masks);
         float *in = case_random(c, (size_t)((all - 1) * point + g.count), LENS_SLACK),
               *y = case_array(c, planes_size(&g), NO_SLACK),
-              *add = case_random(c, planes_size(&g), NO_SLACK);
+              *add = case_random(c, planes_size(&g), NO_SLACK),
+              *mask = case_random(c, planes_size(&g), NO_SLACK);
         const float bias = pick_float(c, -1, 1), slope = 0.25f;
-        check_kern(c)->wino_out(m.m, m.k, &g, in, point, bias, adds ? add : NULL, act, slope, y, 0);
+        check_kern(c)->wino_out(m.m, m.k, &g, in, point, bias, adds ? add : NULL, act, slope,
+                                masks ? mask : NULL, y, 0);
         int written = 0;
         for (int p = 0; p < g.count; p++) {
             double z[MOST * MOST], magnitude;
@@ -158,6 +189,7 @@ static void check_out(check *c) {
                 if (adds) want += (double)add[at];
                 if (act == ACT_RELU && want < 0) want = 0;
                 if (act == ACT_LEAKY && want < 0) want *= (double)slope;
+                if (masks && !(mask[at] > 0)) want = 0;
                 case_near(c, "y", (size_t)at, y[at], want, AXES * ROUNDING * (magnitude + 2));
                 written++;
             }
@@ -240,7 +272,7 @@ const check_slot winograd_slots[] = {
     { "wino_in", check_in },
     { "wino_out", check_out },
     { "wino_kernel", check_kernel },
-    { "wino_back_out", check_back_out },
+    { "wino_turned", check_turned },
     { "wino_back_kernel", check_back_kernel },
     { "wino", check_identity },
     { 0 },

@@ -1,5 +1,5 @@
 /* winograd.h - slots `wino_in`, `wino_out`, `wino_kernel` and, for the gradient of the kernels,
- * `wino_back_out`, `wino_back_kernel`: the transforms of Winograd's F(m x m, k x k), with n = m+k-1 points
+ * `wino_turned`, `wino_back_kernel`: the transforms of Winograd's F(m x m, k x k), with n = m+k-1 points
  * along an axis: F(2x2, 3x3), F(4x4, 3x3), F(4x4, 5x5).
  *
  * Finite points are 0 and pairs +-p; the last is infinity. With M(x) the product of (x - point) over the
@@ -168,7 +168,7 @@ V_INLINE void wino_join(const int m, const vf *d, float *line) {
 }
 
 /* Copies a run of tiles, from cell (y, x) of the plane on, to `at` of the lines: cells 0 .. m-1 of their
- * `rows` rows, and to `next` those from m on if there are any. */
+ * `rows` rows, and to `next` those from m on. */
 V_INLINE void wino_copy(const int m, const int rows, const wino_tiles *g, const float *plane, int y,
                         int x, int tiles, ptrdiff_t ahead, wino_line *line, wino_line *next,
                         int at) {
@@ -179,8 +179,7 @@ V_INLINE void wino_copy(const int m, const int rows, const wino_tiles *g, const 
         V_ROLLED for (int r = 0; r < rows; r++, cell += g->w) {
             const bool inside = y + r >= 0 && y + r < g->h;
             v_store(line[r] + at, v_load_some(cell, inside ? part : v_first(0)));
-            if (rows > m)
-                v_store(next[r] + at, v_load_some(cell + m, inside ? part_next : v_first(0)));
+            v_store(next[r] + at, v_load_some(cell + m, inside ? part_next : v_first(0)));
             /* Planes lie so far apart that no prefetcher of the processor follows (64 maps of 56x56
              * from memory: 290 ns a row, 80 with this; 70 from cache. 2026-11, AMD Zen 5). */
             if (ahead && r < m) v_prefetch(cell + ahead);
@@ -188,10 +187,9 @@ V_INLINE void wino_copy(const int m, const int rows, const wino_tiles *g, const 
     }
 }
 
-/* V = L' d L for n x n cells of each tile, or if `back` m x m: L' = A, else B'. */
-V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_tiles *g,
-                          const float *x, ptrdiff_t ahead, float *v, ptrdiff_t v_point) {
-    const int cells = back ? m : n;
+/* V = B' d B for n x n cells of each tile. */
+V_INLINE void wino_spread(const int m, const int n, const wino_tiles *g, const float *x,
+                          ptrdiff_t ahead, float *v, ptrdiff_t v_point) {
     wino_line line[WINO_POINTS], next[WINO_POINTS]; /* cells 0 .. m-1, and those from m on */
     wino_run run = wino_first_run(g, 0);
     for (int t = 0; t < g->count; t += V_LANES) {
@@ -200,20 +198,42 @@ V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_
             wino_next_run(g, tiles - i, &run);
             const float *plane = x + run.image * g->image;
             const int x0 = run.column * m + g->x, y0 = run.row * m + g->y;
-            wino_copy(m, cells, g, plane, y0, x0, run.tiles, ahead, line, next, m * i);
+            wino_copy(m, n, g, plane, y0, x0, run.tiles, ahead, line, next, m * i);
         }
         vf half[WINO_POINTS][WINO_POINTS]; /* [row][point]: rows done */
-        V_ROLLED for (int r = 0; r < cells; r++) {
+        V_ROLLED for (int r = 0; r < n; r++) {
             vf d[WINO_POINTS];
             wino_split(m, m, line[r], d);
-            if (back) {
-                wino_powers_axis(n, m, false, d, half[r]);
-            } else {
-                wino_split(m, n - m, next[r], d + m);
-                wino_in_axis(n, d, half[r]);
-            }
+            wino_split(m, n - m, next[r], d + m);
+            wino_in_axis(n, d, half[r]);
         }
         const vp some = v_first(tiles);
+        V_ROLLED for (int j = 0; j < n; j++) {
+            vf d[WINO_POINTS], z[WINO_POINTS];
+            V_UNROLL for (int r = 0; r < n; r++) d[r] = half[r][j];
+            wino_in_axis(n, d, z);
+            V_UNROLL for (int i = 0; i < n; i++)
+                v_store_some(v + (i * n + j) * v_point + t, some, z[i]);
+        }
+    }
+}
+
+/* The same of planes turned round, lanes along maps; if `back`, A d A' for m x m cells. */
+V_INLINE void wino_turned_body(const int m, const int k, const bool back, int down, int across,
+                               const float *x, ptrdiff_t row, float *v, ptrdiff_t tile,
+                               ptrdiff_t point) {
+    const int n = m + k - 1, cells = back ? m : n;
+    for (int t = 0; t < down * across; t++, v += tile) {
+        const float *cell = x + t / across * m * row + t % across * m * V_LANES;
+        vf half[WINO_POINTS][WINO_POINTS]; /* [row][point]: rows done */
+        V_ROLLED for (int r = 0; r < cells; r++, cell += row) {
+            vf d[WINO_POINTS];
+            V_UNROLL for (int s = 0; s < cells; s++) d[s] = v_load(cell + s * V_LANES);
+            if (back)
+                wino_powers_axis(n, m, false, d, half[r]);
+            else
+                wino_in_axis(n, d, half[r]);
+        }
         V_ROLLED for (int j = 0; j < n; j++) {
             vf d[WINO_POINTS], z[WINO_POINTS];
             V_UNROLL for (int r = 0; r < cells; r++) d[r] = half[r][j];
@@ -221,15 +241,14 @@ V_INLINE void wino_spread(const int m, const int n, const bool back, const wino_
                 wino_powers_axis(n, m, false, d, z);
             else
                 wino_in_axis(n, d, z);
-            V_UNROLL for (int i = 0; i < n; i++)
-                v_store_some(v + (i * n + j) * v_point + t, some, z[i]);
+            V_UNROLL for (int i = 0; i < n; i++) v_store(v + (i * n + j) * point, z[i]);
         }
     }
 }
 
 V_INLINE void wino_gather(const int m, const int n, const wino_tiles *g, const float *z,
                           ptrdiff_t z_point, float bias, const float *add, act_kind act,
-                          float slope, float *y, ptrdiff_t ahead) {
+                          float slope, const float *mask, float *y, ptrdiff_t ahead) {
     wino_line line[WINO_CELLS];
     wino_run run = wino_first_run(g, 0);
     for (int t = 0; t < g->count; t += V_LANES) {
@@ -257,10 +276,13 @@ V_INLINE void wino_gather(const int m, const int n, const wino_tiles *g, const f
                     const ptrdiff_t at = first + (ptrdiff_t)r * g->w + c;
                     if (ahead) v_prefetch(y + at + ahead);
                     if (ahead && add) v_prefetch(add + at + ahead);
+                    if (ahead && mask) v_prefetch(mask + at + ahead);
                     vf sum = v_add(v_load_some(line[r] + m * i + c, some), v_set1(bias));
                     if (add) sum = v_add(sum, v_load_some(add + at, some));
                     if (act == ACT_RELU) sum = v_max(v_zero(), sum);
                     if (act == ACT_LEAKY) sum = act_leaky(v_set1(slope), sum);
+                    if (mask)
+                        sum = act_slope(ACT_RELU, v_zero(), v_load_some(mask + at, some), sum);
                     v_store_some(y + at, some, sum);
                 }
             }
@@ -326,24 +348,26 @@ V_INLINE void wino_back_kernel_body(const int m, const int k, int count, const f
         else                                                                                       \
             body(4, 5, __VA_ARGS__);                                                               \
     } while (0)
-#define WINO_IN(m, k, ...)       wino_spread(m, m + k - 1, false, __VA_ARGS__)
-#define WINO_BACK_OUT(m, k, ...) wino_spread(m, m + k - 1, true, __VA_ARGS__)
-#define WINO_OUT(m, k, ...)      wino_gather(m, m + k - 1, __VA_ARGS__)
+#define WINO_IN(m, k, ...)  wino_spread(m, m + k - 1, __VA_ARGS__)
+#define WINO_OUT(m, k, ...) wino_gather(m, m + k - 1, __VA_ARGS__)
 
 V_UNCHECKED static void wino_in(int m, int k, const wino_tiles *g, const float *x, ptrdiff_t ahead,
                                 float *v, ptrdiff_t v_point) {
     WINO_EACH(WINO_IN, g, x, ahead, v, v_point);
 }
 
-V_UNCHECKED static void wino_back_out(int m, int k, const wino_tiles *g, const float *dy,
-                                      ptrdiff_t ahead, float *v, ptrdiff_t v_point) {
-    WINO_EACH(WINO_BACK_OUT, g, dy, ahead, v, v_point);
+V_UNCHECKED static void wino_turned(int m, int k, bool back, int down, int across, const float *x,
+                                    ptrdiff_t row, float *v, ptrdiff_t tile, ptrdiff_t point) {
+    if (back)
+        WINO_EACH(wino_turned_body, true, down, across, x, row, v, tile, point);
+    else
+        WINO_EACH(wino_turned_body, false, down, across, x, row, v, tile, point);
 }
 
 V_UNCHECKED static void wino_out(int m, int k, const wino_tiles *g, const float *z,
                                  ptrdiff_t z_point, float bias, const float *add, act_kind act,
-                                 float slope, float *y, ptrdiff_t ahead) {
-    WINO_EACH(WINO_OUT, g, z, z_point, bias, add, act, slope, y, ahead);
+                                 float slope, const float *mask, float *y, ptrdiff_t ahead) {
+    WINO_EACH(WINO_OUT, g, z, z_point, bias, add, act, slope, mask, y, ahead);
 }
 
 V_UNCHECKED static void wino_kernel(int m, int k, int n, const float *g, bool turn, float *u,
