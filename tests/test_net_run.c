@@ -655,6 +655,53 @@ static void convolutions_mask_gradients(void **state) {
     }
 }
 
+static int lies_in(const memory_plan *plan, const lens_node *x) {
+    return plan->buffer[plan->node[x->index].value].in;
+}
+
+/* Two blocks of DenseNet: batch norms write into concatenations and read parts of them, a concatenation lies in
+ * the next; what a convolution writes or reads does not, nor what is written over. A sum's other input must
+ * not see what is added to its gradient later. */
+static void concatenations_hold_their_inputs(void **state) {
+    (void)state;
+    lens_ctx *ctx = test_ctx(2);
+    lens_net *net = lens_net_new(ctx, "joins");
+    const lens_batchnorm_opts norm = { 0 };
+    const lens_conv2d_opts three = { .out = 3, .kernel = { 3 }, .pad = 1 };
+    lens_node *x = lens_input(net, "data", 2, SIDE, SIDE);
+    lens_node *early = lens_conv2d(x, NULL, (lens_conv2d_opts){ .out = 9, .kernel = { 1 } });
+    lens_node *a = lens_relu(lens_batchnorm(lens_conv2d(x, NULL, three), NULL, norm), NULL);
+    lens_node *b = lens_batchnorm(lens_conv2d(x, NULL, three), NULL, norm);
+    lens_node *first = lens_concat((lens_node *[]){ a, b }, 2, NULL);
+    lens_node *inside = lens_relu(lens_batchnorm(first, NULL, norm), NULL);
+    lens_node *maps = lens_conv2d(inside, NULL, three);
+    lens_node *second = lens_concat((lens_node *[]){ first, maps }, 2, NULL);
+    x = lens_add(early, second, NULL);
+    lens_node *read = lens_batchnorm(lens_conv2d(x, NULL, three), NULL, norm);
+    lens_node *twice = lens_batchnorm(lens_conv2d(x, NULL, three), NULL, norm);
+    x = lens_concat((lens_node *[]){ read, twice, lens_conv2d(read, NULL, three), twice }, 4, NULL);
+    lens_node *under = lens_batchnorm(lens_conv2d(x, NULL, three), NULL, norm);
+    finished(ctx, lens_dense(lens_relu(lens_concat(&under, 1, NULL), NULL), NULL,
+                             (lens_dense_opts){ .out = CLASSES }));
+    for (int train = 0; train < 2; train++) {
+        memory_plan plan = planned(net, ctx, (lens_session_opts){ .batch = 2, .train = train });
+        const int one = plan.node[first->index].value, two = plan.node[second->index].value;
+        assert_int_equal(lies_in(&plan, a), train ? one : PLAN_NONE);
+        assert_int_equal(lies_in(&plan, b), train ? one : PLAN_NONE);
+        assert_int_equal(lies_in(&plan, first), train ? two : PLAN_NONE);
+        const lens_node *alone[] = { early, inside, maps, second, read, twice, under };
+        for (size_t i = 0; i < LENS_COUNT(alone); i++)
+            assert_int_equal(lies_in(&plan, alone[i]), PLAN_NONE);
+        if (train)
+            assert_int_equal(plan.buffer[plan.node[a->index].grad].in,
+                             plan.node[first->index].grad);
+        plan_free(ctx, &plan);
+    }
+    compare_steps(net, ctx, 0, false);
+    lens_net_free(net);
+    lens_ctx_free(ctx);
+}
+
 /* ---- The plan ------------------------------------------------------------------------------- */
 
 static void buffers_keep_apart(void **state) {
@@ -1318,6 +1365,8 @@ int main(void) {
         T("a value with two readers is neither fused nor overwritten", shared_values_stay),
         T("convolutions add to gradients that are there already", convolutions_add_to_gradients),
         T("convolutions mask the gradient of a relu", convolutions_mask_gradients),
+        T("training: concatenations hold their inputs where they can",
+          concatenations_hold_their_inputs),
         T("placement: buffers alive at one time never overlap", buffers_keep_apart),
         T("inference frees values after their last reader", inference_frees_values),
         T("timing: a node spends time where the plan runs it", timing_follows_the_plan),

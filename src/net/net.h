@@ -103,7 +103,9 @@ typedef struct plan_buffer {
     size_t bytes, offset;
     int first, last;
     int pause, resume;
-    int node;       /* of a value: the first that writes it */
+    int node; /* of a value or gradient: the first that writes it */
+    int in;   /* the buffer whose samples hold this one's, `at` floats from their start, or NONE */
+    size_t at, gap; /* gap: see op_run */
     bool read_back; /* a value that some backward reads */
 } plan_buffer;
 

@@ -132,7 +132,7 @@ static int backward_begins(const planner *p) { return backward_time(p, p->net->n
 static int new_buffer(planner *p, size_t bytes, int first, int last) {
     if (!bytes) return PLAN_NONE;
     p->plan->buffer[p->plan->buffers] =
-        (plan_buffer){ .bytes = bytes, .first = first, .last = last };
+        (plan_buffer){ .bytes = bytes, .first = first, .last = last, .in = PLAN_NONE };
     return p->plan->buffers++;
 }
 
@@ -351,6 +351,43 @@ static void rest(planner *p, int owner) {
     if (resume <= value->last) value->pause = pause, value->resume = resume;
 }
 
+/* Whether the value of input k of concatenation i may lie in that of i, with gaps between its samples: those who
+ * write and read it, forward and backward, leave them out. Backward of i comes first, so that others add their
+ * gradients to what lies in that of i.
+ *
+ *     a ---- concat ---- concat ---- batchnorm        the second concat's samples hold the first's: of a
+ *              b' |-- batchnorm -- conv -'            block of DenseNet there is one value, one gradient */
+static bool may_lie_in(const planner *p, int i, int k) {
+    const memory_plan *plan = p->plan;
+    int source = p->net->node[i]->input[k]->index, owner = p->owner[source], reads = 0;
+    int value = plan->node[source].value;
+    if (!has(p, owner, OP_Y_GAPS) || plan->buffer[value].in != PLAN_NONE || overwritten(p, i))
+        return false;
+    for (int m = owner; m != PLAN_NONE; m = p->next[m]) {
+        if (net_is_output(p->net->node[m]) || (m != owner && !plan_backs(plan, m))) return false;
+        for (int r = p->first[m]; r < p->first[m + 1]; r++) {
+            int reader = p->reader[r];
+            if (reader == i)
+                reads++;
+            else if (plan->node[reader].value != value &&
+                     (reader > i || !has(p, reader, OP_X_GAPS)))
+                return false;
+        }
+    }
+    return reads == 1;
+}
+
+static void join(planner *p, int i) {
+    const op_node *op = &p->net->node[i]->op;
+    size_t at = 0;
+    for (int k = 0; k < op->inputs; at += shape_count(op->in[k++])) {
+        if (!may_lie_in(p, i, k)) continue;
+        plan_buffer *part = &p->plan->buffer[p->plan->node[p->net->node[i]->input[k]->index].value];
+        part->in = p->plan->node[i].value;
+        part->at = at;
+    }
+}
+
 static void plan_values(planner *p) {
     const lens_net *net = p->net;
     for (int i = 0; i < net->nodes; i++) {
@@ -393,7 +430,9 @@ static void plan_values(planner *p) {
         if (net_is_output(net->node[i])) extend(p, value, backward_begins(p));
     }
     for (int i = 0; p->opts->train && !p->opts->watch && i < net->nodes; i++)
-        if (p->owner[i] == i) rest(p, i);
+        if (has(p, i, OP_JOINS)) join(p, i);
+    for (int i = 0; p->opts->train && !p->opts->watch && i < net->nodes; i++)
+        if (p->owner[i] == i && p->plan->buffer[p->plan->node[i].value].in == PLAN_NONE) rest(p, i);
 }
 
 /* Whether the gradient of input k of i may lie where that of i does: nobody reads it under one name after
@@ -408,7 +447,7 @@ static bool may_pass_on(const planner *p, int i, int k) {
     int a = node->input[k]->index, b = node->input[!k]->index;
     if (p->plan->node[b].grad != p->plan->node[i].grad) return true;
     if (a < b) a = b, b = node->input[k]->index;
-    if (a == b || readers(p, a) > 1 || has(p, a, OP_ALIAS | OP_INPLACE)) return false;
+    if (a == b || readers(p, a) > 1 || has(p, a, OP_ALIAS | OP_INPLACE | OP_JOINS)) return false;
     for (int r = p->first[b]; r < p->first[b + 1]; r++)
         if (p->reader[r] >= a && p->reader[r] != i) return false;
     return true;
@@ -438,6 +477,11 @@ static void plan_gradients(planner *p) {
                 x->grad = node->grad;
             } else {
                 x->grad = new_activation(p, source, time);
+                const plan_buffer *value = &p->plan->buffer[x->value];
+                if (has(p, i, OP_JOINS) && value->in == node->value) {
+                    p->plan->buffer[x->grad].in = node->grad;
+                    p->plan->buffer[x->grad].at = value->at;
+                }
             }
         }
     }
@@ -486,6 +530,37 @@ static void plan_work(planner *p) {
         p->plan->gradients = new_buffer(p, net->trainable_floats * sizeof(float), 0, p->end);
 }
 
+/* A buffer that lies in another takes no memory of its own; the outermost one is there for as long. */
+static plan_buffer *whole_of(const planner *p, const plan_buffer *part, size_t *at) {
+    for (*at = 0; part->in != PLAN_NONE; part = &p->plan->buffer[part->in]) *at += part->at;
+    return &p->plan->buffer[part - p->plan->buffer];
+}
+
+static size_t sample_of(const planner *p, const plan_buffer *b) {
+    return shape_count(p->net->node[b->node]->op.out);
+}
+
+static void join_times(planner *p) {
+    for (int i = 0; i < p->plan->buffers; i++) {
+        plan_buffer *part = &p->plan->buffer[i];
+        size_t at;
+        plan_buffer *whole = whole_of(p, part, &at);
+        if (whole == part) continue;
+        whole->first = imin(whole->first, part->first);
+        whole->last = imax(whole->last, part->last);
+        whole->read_back |= part->read_back;
+        part->gap = sample_of(p, whole) - sample_of(p, part);
+        part->bytes = 0;
+    }
+}
+
+static void join_places(planner *p) {
+    for (int i = 0; i < p->plan->buffers; i++) {
+        size_t at, offset = whole_of(p, &p->plan->buffer[i], &at)->offset;
+        p->plan->buffer[i].offset = offset + at * sizeof(float);
+    }
+}
+
 lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
                       const lens_session_opts *opts, bool lean) {
     size_t nodes = (size_t)net->nodes, edges = 0;
@@ -527,7 +602,9 @@ lens_status plan_make(memory_plan *plan, const lens_net *net, lens_ctx *ctx,
     plan_values(&p);
     plan_gradients(&p);
     plan_work(&p);
+    join_times(&p);
     plan->bytes = p.overflow ? SIZE_MAX : plan_place(plan->buffer, plan->buffers, work);
+    join_places(&p);
     status = LENS_OK;
     if (plan->bytes == SIZE_MAX) status = ctx_nomem(ctx, SIZE_MAX, "the arena of a session");
 done:

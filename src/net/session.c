@@ -53,6 +53,11 @@ static void *buffer_at(const lens_session *s, int buffer) {
     return buffer == PLAN_NONE ? NULL : s->arena + s->plan.buffer[buffer].offset;
 }
 
+static size_t gap_of(const lens_session *s, int node) {
+    int value = s->plan.node[node].value;
+    return value == PLAN_NONE ? 0 : s->plan.buffer[value].gap;
+}
+
 static void bind_node(lens_session *s, int i, float ***pointers) {
     const lens_net *net = s->net;
     const lens_node *node = net->node[i];
@@ -93,6 +98,8 @@ static void bind_node(lens_session *s, int i, float ***pointers) {
         .dy = it->grad,
         .dx = it->dx,
         .dparam = it->dparam,
+        .x_gap = inputs ? gap_of(s, node->input[0]->index) : 0,
+        .y_gap = gap_of(s, i),
         .saved = buffer_at(s, plan->saved),
         .cache = buffer_at(s, plan->cache),
         .thread_scratch = buffer_at(s, s->plan.thread_scratch),

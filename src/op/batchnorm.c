@@ -82,41 +82,57 @@ static size_t plane_of(const op_run *r) {
     return (size_t)r->node->in[0].h * (size_t)r->node->in[0].w;
 }
 
-/* The numbers of channel c lie at x[(n*C + c)*plane + i]. */
-static size_t plane_at(const op_run *r, size_t n, size_t c) {
-    return (n * (size_t)r->node->in[0].c + c) * plane_of(r);
+/* Numbers i of channel c lie at x[(n*C + c)*plane + i], with the gaps of x or y. */
+static size_t plane_at(const op_run *r, size_t gap, size_t n, size_t c) {
+    return (n * (size_t)r->node->in[0].c + c) * plane_of(r) + n * gap;
 }
+static size_t x_at(const op_run *r, size_t n, size_t c) { return plane_at(r, r->x_gap, n, c); }
+static size_t y_at(const op_run *r, size_t n, size_t c) { return plane_at(r, r->y_gap, n, c); }
 
 /* A task does neighbouring channels: all that fit into NORM_BYTES, so that the second pass over them finds
  * them in the cache, but few enough for TUNE_TASKS tasks. Small planes so make runs long enough to be
  * read at full speed. No bit depends on it. */
+typedef void group_fn(const op_run *, size_t first, size_t last); /* channels first..last-1 */
+
 typedef struct group {
     const op_run *run;
     size_t channels;
+    group_fn *fn;
 } group;
 
-static group group_of(const op_run *r) {
+static group group_of(const op_run *r, group_fn *fn) {
     size_t all = (size_t)r->node->in[0].c, each = (size_t)r->n * plane_of(r) * sizeof(float);
     size_t most = TUNE_NORM_BYTES / each;
     if (most > all / TUNE_TASKS) most = all / TUNE_TASKS;
     if (most > GROUP) most = GROUP;
-    return (group){ r, most ? most : 1 };
+    return (group){ r, most ? most : 1, fn };
 }
 
-static void each_group(const op_run *r, size_t numbers, op_range_fn *fn) {
-    group g = group_of(r);
+static void run_groups(const void *arg, size_t first, size_t last, int thread) {
+    (void)thread;
+    const group *g = arg;
+    size_t all = (size_t)g->run->node->in[0].c;
+    for (size_t i = first; i < last; i++) {
+        size_t end = (i + 1) * g->channels;
+        g->fn(g->run, i * g->channels, end < all ? end : all);
+    }
+}
+
+/* numbers: of those read and written for each of x */
+static void each_group(const op_run *r, size_t numbers, group_fn *fn) {
+    group g = group_of(r, fn);
     size_t all = (size_t)r->node->in[0].c;
     op_each(r->pool, (all + g.channels - 1) / g.channels,
-            numbers * g.channels * (size_t)r->n * plane_of(r), fn, &g);
+            numbers * g.channels * (size_t)r->n * plane_of(r), run_groups, &g);
 }
 
-/* From plane (n, c) to the next one in the order of a group's passes: channel by channel, then sample by
+/* From plane (n, c) of x to the next one in the order of a group's passes: channel by channel, then sample by
  * sample, then the next group. Planes lie far apart: no prefetcher of the processor follows. */
 static ptrdiff_t ahead(const op_run *r, size_t n, size_t c, size_t first, size_t last) {
-    size_t here = plane_at(r, n, c);
-    size_t next = c + 1 < last           ? plane_at(r, n, c + 1)
-                  : n + 1 < (size_t)r->n ? plane_at(r, n + 1, first)
-                                         : plane_at(r, 0, last);
+    size_t here = x_at(r, n, c);
+    size_t next = c + 1 < last           ? x_at(r, n, c + 1)
+                  : n + 1 < (size_t)r->n ? x_at(r, n + 1, first)
+                                         : x_at(r, 0, last);
     return (ptrdiff_t)next - (ptrdiff_t)here;
 }
 
@@ -126,7 +142,7 @@ static void group_moments(const op_run *r, size_t first, size_t last, double *su
                           double *squares) {
     for (size_t n = 0; n < (size_t)r->n; n++)
         for (size_t c = first; c < last; c++) {
-            const float *x = r->x[0] + plane_at(r, n, c), shift = r->x[0][plane_at(r, 0, c)];
+            const float *x = r->x[0] + x_at(r, n, c), shift = r->x[0][x_at(r, 0, c)];
             double s = (double)*x - (double)shift, q = s * s;
             if (plane_of(r) > 1)
                 r->kern->moments(plane_of(r), x, shift, ahead(r, n, c, first, last), &s, &q);
@@ -138,7 +154,7 @@ static void group_moments(const op_run *r, size_t first, size_t last, double *su
 /* Statistics of channel c of the batch from its sums; moves the running values. */
 static channel batch_channel(const op_run *r, size_t c, double sum, double squares) {
     const lens_batchnorm_opts *o = r->node->opts;
-    double m = (double)r->n * (double)plane_of(r), shift = (double)r->x[0][plane_at(r, 0, c)];
+    double m = (double)r->n * (double)plane_of(r), shift = (double)r->x[0][x_at(r, 0, c)];
     double offset = sum / m, var = squares / m - offset * offset;
     if (var < 0) var = 0;
     double mean = shift + offset, unbiased = m > 1 ? var * m / (m - 1) : var;
@@ -169,13 +185,14 @@ static void running_affine(const op_node *node, float *const *param, float *scal
 
 /* next: the distance to the plane of the next call */
 static void apply_plane(const op_run *r, size_t n, size_t c, affine a, ptrdiff_t next) {
-    size_t at = plane_at(r, n, c), plane = plane_of(r);
-    const float *x = r->x[0] + at;
+    size_t plane = plane_of(r);
+    const float *x = r->x[0] + x_at(r, n, c);
+    float *y = r->y + y_at(r, n, c);
     if (r->addend)
-        r->kern->scale_shift_add(plane, a.scale, a.shift, r->act, r->slope, x, r->addend + at, next,
-                                 r->y + at);
+        r->kern->scale_shift_add(plane, a.scale, a.shift, r->act, r->slope, x,
+                                 r->addend + plane_at(r, 0, n, c), next, y);
     else
-        r->kern->scale_shift(plane, a.scale, a.shift, r->act, r->slope, x, r->y + at);
+        r->kern->scale_shift(plane, a.scale, a.shift, r->act, r->slope, x, y);
 }
 
 static void forward_group(const op_run *r, size_t first, size_t last) {
@@ -193,16 +210,6 @@ static void forward_group(const op_run *r, size_t first, size_t last) {
             apply_plane(r, n, c, map[c], ahead(r, n, c, first, last));
 }
 
-static void forward_groups(const void *arg, size_t first, size_t last, int thread) {
-    (void)thread;
-    const group *g = arg;
-    size_t all = (size_t)g->run->node->in[0].c;
-    for (size_t i = first; i < last; i++) {
-        size_t end = (i + 1) * g->channels;
-        forward_group(g->run, i * g->channels, end < all ? end : all);
-    }
-}
-
 static void forward_planes(const void *arg, size_t first, size_t last, int thread) {
     (void)thread;
     const op_run *r = arg;
@@ -218,8 +225,8 @@ static void forward_rows(const void *arg, size_t first, size_t last, int thread)
     const affine *map = r->scratch;
     size_t channels = (size_t)r->node->in[0].c;
     for (size_t n = first; n < last; n++) {
-        const float *x = r->x[0] + n * channels;
-        float *y = r->y + n * channels;
+        const float *x = r->x[0] + x_at(r, n, 0);
+        float *y = r->y + y_at(r, n, 0);
         for (size_t c = 0; c < channels; c++) y[c] = x[c] * map[c].scale + map[c].shift;
         if (r->addend) r->kern->add(channels, y, r->addend + n * channels, y);
         if (r->act != ACT_NONE) r->kern->act(r->act, r->slope, channels, y, y);
@@ -229,7 +236,7 @@ static void forward_rows(const void *arg, size_t first, size_t last, int thread)
 static void forward(const op_run *r) {
     size_t channels = (size_t)r->node->in[0].c, plane = plane_of(r), n = (size_t)r->n;
     if (uses_batch(r) && !r->again) {
-        each_group(r, 2, forward_groups);
+        each_group(r, 2, forward_group);
     } else {
         channel *saved = r->saved;
         for (size_t c = 0; c < channels; c++) {
@@ -249,8 +256,8 @@ static norm_back_job back_job(const op_run *r, size_t n, size_t c) {
     channel s = ((const channel *)r->saved)[c];
     affine a = affine_of(r->param, c, s);
     return (norm_back_job){ .n = plane_of(r),
-                            .dy = r->dy + plane_at(r, n, c),
-                            .x = r->x[0] + plane_at(r, n, c),
+                            .dy = r->dy + y_at(r, n, c),
+                            .x = r->x[0] + x_at(r, n, c),
                             .mean = (float)s.mean,
                             .act = r->act_back ? r->act : ACT_NONE,
                             .slope = r->slope,
@@ -289,7 +296,7 @@ static void back_plane(const op_run *r, size_t n, size_t c, double scale, double
                        double offset) {
     norm_back_job job = back_job(r, n, c);
     double mean = ((const channel *)r->saved)[c].mean, rest = (double)job.mean - mean;
-    float *dx = r->dx[0] + plane_at(r, n, c);
+    float *dx = r->dx[0] + x_at(r, n, c);
     if (job.n == 1) {
         double d = scale * (double)back_slope(&job) + slope * ((double)*job.x - mean) + offset;
         *dx = r->adds ? *dx + (float)d : (float)d;
@@ -318,22 +325,13 @@ static void backward_group(const op_run *r, size_t first, size_t last) {
         }
 }
 
-static void backward_groups(const void *arg, size_t first, size_t last, int thread) {
-    (void)thread;
-    const group *g = arg;
-    size_t all = (size_t)g->run->node->in[0].c;
-    for (size_t i = first; i < last; i++) {
-        size_t end = (i + 1) * g->channels;
-        backward_group(g->run, i * g->channels, end < all ? end : all);
-    }
-}
-
-static void backward(const op_run *r) { each_group(r, 5, backward_groups); }
+static void backward(const op_run *r) { each_group(r, 5, backward_group); }
 
 const op_kind op_batchnorm = {
     .name = "batchnorm",
     .formula = "y = weight*(x - mean)/sqrt(var + eps) + bias, per channel",
-    .flags = OP_FUSES_ACT | OP_FUSES_SUM | OP_FUSES_BACK | OP_ADDS | OP_NEEDS_X | OP_AGAIN,
+    .flags = OP_FUSES_ACT | OP_FUSES_SUM | OP_FUSES_BACK | OP_ADDS | OP_NEEDS_X | OP_AGAIN |
+             OP_X_GAPS | OP_Y_GAPS,
     .min_inputs = 1,
     .max_inputs = 1,
     .opts_size = sizeof(lens_batchnorm_opts),

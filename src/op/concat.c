@@ -28,41 +28,54 @@ static lens_status infer(op_node *node) {
     return LENS_OK;
 }
 
-/* An item is one sample of the result. */
+/* One input, `from` floats into each sample of the result. An item is a sample. */
+typedef struct part {
+    const op_run *run;
+    const float *x;
+    float *dx;
+    size_t count, from;
+} part;
+
+static size_t place(const part *p, size_t n) {
+    return n * (shape_count(p->run->node->out) + p->run->y_gap) + p->from;
+}
+
 static void forward_samples(const void *arg, size_t first, size_t last, int thread) {
     (void)thread;
-    const op_run *r = arg;
-    float *y = r->y + first * shape_count(r->node->out);
+    const part *p = arg;
     for (size_t n = first; n < last; n++)
-        for (int i = 0; i < r->node->inputs; i++) {
-            size_t count = shape_count(r->node->in[i]);
-            memcpy(y, r->x[i] + n * count, count * sizeof *y);
-            y += count;
-        }
+        memcpy(p->run->y + place(p, n), p->x + n * p->count, p->count * sizeof(float));
 }
 
 static void backward_samples(const void *arg, size_t first, size_t last, int thread) {
     (void)thread;
-    const op_run *r = arg;
-    const float *dy = r->dy + first * shape_count(r->node->out);
+    const part *p = arg;
     for (size_t n = first; n < last; n++)
-        for (int i = 0; i < r->node->inputs; i++) {
-            size_t count = shape_count(r->node->in[i]);
-            if (r->dx[i]) memcpy(r->dx[i] + n * count, dy, count * sizeof *dy);
-            dy += count;
-        }
+        memcpy(p->dx + n * p->count, p->run->dy + place(p, n), p->count * sizeof(float));
 }
 
 static void forward(const op_run *r) {
-    op_each(r->pool, (size_t)r->n, 2 * shape_count(r->node->out), forward_samples, r);
+    part p = { .run = r };
+    for (int i = 0; i < r->node->inputs; i++, p.from += p.count) {
+        p.x = r->x[i];
+        p.count = shape_count(r->node->in[i]);
+        if (p.x != r->y + p.from) op_each(r->pool, (size_t)r->n, 2 * p.count, forward_samples, &p);
+    }
 }
 
 static void backward(const op_run *r) {
-    op_each(r->pool, (size_t)r->n, 2 * shape_count(r->node->out), backward_samples, r);
+    part p = { .run = r };
+    for (int i = 0; i < r->node->inputs; i++, p.from += p.count) {
+        p.dx = r->dx[i];
+        p.count = shape_count(r->node->in[i]);
+        if (p.dx && p.dx != r->dy + p.from)
+            op_each(r->pool, (size_t)r->n, 2 * p.count, backward_samples, &p);
+    }
 }
 
 const op_kind op_concat = {
     .name = "concat",
+    .flags = OP_JOINS | OP_Y_GAPS,
     .formula = "y = the channels of x1, then of x2, ...",
     .min_inputs = 1,
     .max_inputs = -1,

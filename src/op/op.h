@@ -140,6 +140,10 @@ typedef struct op_run {
     float *const *dx;     /* backward: overwrite dx[i] in full, but see `adds`; NULL = not wanted */
     float *const *dparam; /* backward: overwrite; NULL = not wanted (frozen or not trainable) */
 
+    /* Floats between the end of a sample and the next one: of x[0] and dx[0], where the kind has
+     * OP_X_GAPS, of y and dy, where it has OP_Y_GAPS. Everything else is packed. */
+    size_t x_gap, y_gap;
+
     void *saved, *cache, *scratch,
         *thread_scratch; /* the last: pool_threads areas, see op_scratch */
     size_t thread_stride;
@@ -164,6 +168,11 @@ enum {
     OP_FUSES_BACK = 512, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
     OP_SELECTS = 8192,   /* each y is one of x[0], and its dy goes to that alone */
     OP_AGAIN = 4096,     /* forward is cheap and honours again: y need not be kept for backward */
+    OP_X_GAPS = 8192,    /* honours x_gap */
+    OP_Y_GAPS = 16384,   /* honours y_gap */
+    OP_JOINS =
+        32768, /* y = the samples of all x[i] one after the other; forward leaves those out that
+                          * lie there, backward the dx[i] that lie in dy */
     OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
 };
 

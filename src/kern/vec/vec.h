@@ -14,14 +14,13 @@
  *   v_zero() v_set1(f)                 all lanes alike
  *   v_load(p) v_store(p, x)            any alignment
  *   v_first(n)                         vp of n lanes (n <= 0: none, n >= V_LANES: all)
- *   v_from(part, n)                    part without the lanes before n; for v_load_some alone
+ *   v_from(part, n)                    part without the lanes before n; for v_load_some and v_mask alone
  *   v_mask(part)                       as vm
  *   v_prefetch(p)                      p may be any address
  *   v_load_some(p, part)               0 in the other lanes; reads nothing there
  *   v_load_slack(p, part)              the same, but may read the whole vector
  *   v_store_some(p, part, x)           writes nothing for the other lanes
- *   v_load_bytes(p, n) v_store_bytes(p, n, x)     n <= V_LANES bytes, as the bit patterns of
- *                                      integers 0..255 in the lanes of a vf
+ *   v_load_bytes(p, n) v_store_bytes(p, n, x)     n <= V_LANES bytes as floats 0..255
  *   v_add v_sub v_mul v_div v_sqrt v_abs
  *   v_fma(a, b, c)                     a*b + c; one rounding, at the scalar level two
  *   v_max(a, b) v_min(a, b)            a > b ? a : b, a < b ? a : b: b when either is NaN

@@ -61,10 +61,10 @@ V_INLINE void v_store_some(float *p, vp part, vf x) {
 V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
     int64_t eight = 0;
     memcpy(&eight, p, n > 8 ? 8 : (size_t)n);
-    return _mm256_castsi256_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(eight)));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(eight)));
 }
 V_INLINE void v_store_bytes(uint8_t *p, ptrdiff_t n, vf x) {
-    const __m256i i = _mm256_castps_si256(x);
+    const __m256i i = _mm256_cvtps_epi32(x);
     const __m128i words =
         _mm_packus_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
     const int64_t eight = _mm_cvtsi128_si64(_mm_packus_epi16(words, words));

@@ -32,10 +32,10 @@ V_INLINE vf v_load_slack(const float *p, vp m) { return _mm512_maskz_loadu_ps(m,
 V_INLINE void v_store_some(float *p, vp m, vf x) { _mm512_mask_storeu_ps(p, m, x); }
 V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
     const __m128i bytes = _mm_maskz_loadu_epi8(v_first(n), p);
-    return _mm512_castsi512_ps(_mm512_cvtepu8_epi32(bytes));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
 }
 V_INLINE void v_store_bytes(uint8_t *p, ptrdiff_t n, vf x) {
-    _mm_mask_storeu_epi8(p, v_first(n), _mm512_cvtepi32_epi8(_mm512_castps_si512(x)));
+    _mm_mask_storeu_epi8(p, v_first(n), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
 }
 
 V_INLINE vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }

@@ -55,11 +55,11 @@ V_INLINE void v_store_some(float *p, vp part, vf x) {
 V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
     uint32_t lane[4] = { 0, 0, 0, 0 };
     for (int i = 0; i < n; i++) lane[i] = p[i];
-    return vreinterpretq_f32_u32(vld1q_u32(lane));
+    return vcvtq_f32_u32(vld1q_u32(lane));
 }
 V_INLINE void v_store_bytes(uint8_t *p, ptrdiff_t n, vf x) {
     uint32_t lane[4];
-    vst1q_u32(lane, vreinterpretq_u32_f32(x));
+    vst1q_u32(lane, vcvtq_u32_f32(x));
     for (int i = 0; i < n; i++) p[i] = (uint8_t)lane[i];
 }
 

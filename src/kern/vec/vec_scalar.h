@@ -58,12 +58,12 @@ V_INLINE void v_store_some(float *p, vp part, vf x) {
     if (part.n > 3) p[3] = lane[3];
 }
 V_INLINE vf v_load_bytes(const uint8_t *p, ptrdiff_t n) {
-    vm x = { 0, 0, 0, 0 };
+    vf x = { 0, 0, 0, 0 };
     for (int i = 0; i < n; i++) x[i] = p[i];
-    return (vf)x;
+    return x;
 }
 V_INLINE void v_store_bytes(uint8_t *p, ptrdiff_t n, vf x) {
-    for (int i = 0; i < n; i++) p[i] = (uint8_t)((vm)x)[i];
+    for (int i = 0; i < n; i++) p[i] = (uint8_t)x[i];
 }
 
 V_INLINE vf v_add(vf a, vf b) { return a + b; }
