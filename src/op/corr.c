@@ -59,11 +59,11 @@ static void pack_task(void *arg, int task, int thread) {
         /* Rows are input maps, k runs over (o, the walk's taps). */
         int per = c->in_c ? walk->taps / c->in_c : 0;
         float *first = dst;
-        for (int o = 0; o < c->in_c; o++, dst += per * rows) {
-            const float *src =
-                p->w +
-                (((size_t)group * (size_t)c->in_c + (size_t)o) * (size_t)c->out_c + (size_t)m0) *
-                    (size_t)kk;
+        const float *src =
+            p->w + ((size_t)group * (size_t)c->in_c * (size_t)c->out_c + (size_t)m0) * (size_t)kk;
+        if (kk == 1 && per == 1) p->kern->every(c->in_c, rows, 1, src, c->out_c, dst, rows);
+        for (int o = 0; kk > 1 && o < c->in_c;
+             o++, dst += per * rows, src += (ptrdiff_t)c->out_c * kk) {
             if (per == kk) {
                 p->kern->transpose(rows, kk, src, kk, dst, rows);
                 continue;
