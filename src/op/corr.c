@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/panel.h"
+#include <string.h>
 
 /* ---- Building ------------------------------------------------------------------------------- */
 
@@ -216,6 +217,15 @@ static void walk_block(const run_job *r, const corr_walk *walk, int group, int m
     }
 }
 
+/* Zeros: one row block of maps over the cells of all walks. */
+static void clear_block(const corr *c, int m0, int r0, float *out) {
+    size_t plane = (size_t)c->out_h * (size_t)c->out_w;
+    int y0 = r0 * c->grid_y, y1 = imin(c->out_h, (r0 + c->block) * c->grid_y);
+    for (int m = m0; m < imin(m0 + c->rows, c->out_c); m++)
+        memset(out + (size_t)m * plane + (ptrdiff_t)y0 * c->out_w, 0,
+               sizeof *out * (size_t)(y1 - y0) * (size_t)c->out_w);
+}
+
 static void run_task(void *arg, int task, int thread) {
     const run_job *r = arg;
     const corr *c = r->c;
@@ -242,9 +252,15 @@ static void run_task(void *arg, int task, int thread) {
         panel = (const float *)scratch;
     }
     int first = part * r->row_blocks / r->parts, end = (part + 1) * r->row_blocks / r->parts;
-    for (int b = first; b < end; b++)
-        for (int i = 0; i < c->walks; i++)
+    /* Nothing is added to what is there, or everything is cleared at once. */
+    bool bare = !io->bias && io->act == ACT_NONE && (!add || add == out);
+    for (int b = first; b < end; b++) {
+        if (c->gaps && bare && !add) clear_block(c, b * c->rows, r0, out);
+        for (int i = 0; i < c->walks; i++) {
+            if (c->walk[i].taps == 0 && bare) continue;
             walk_block(r, &c->walk[i], group, b * c->rows, r0, panel, flat, out, add);
+        }
+    }
 }
 
 void corr_run(const corr *c, const corr_io *io) {

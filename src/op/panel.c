@@ -55,11 +55,11 @@ void panel_lay_out(corr *c, const conv_shape *s, panel_purpose to) {
     c->taps = c->in_c * s->kh * s->kw; /* each weight belongs to exactly one walk, or to none */
     c->pitch = grid_columns + c->span_x;
     bool bare =
-        c->step_y == 1 && c->step_x == 1 && c->grid_y == 1 && c->grid_x == 1 && c->before_y == 0 &&
-        c->before_x == 0 && c->in_w == c->pitch && c->in_h == grid_rows + c->span_y &&
+        c->step_y == 1 && c->step_x == 1 && c->before_y == 0 && c->before_x == 0 &&
+        c->in_w == c->pitch && c->in_h == grid_rows + c->span_y &&
         (size_t)c->in_c * (size_t)c->in_h * (size_t)c->in_w < INT32_MAX; /* row[] is 32-bit */
     c->direct = bare && !before;
-    c->line = bare && c->span_y == 0 && c->span_x == 0;
+    c->line = bare && c->grid_y == 1 && c->grid_x == 1 && c->span_y == 0 && c->span_x == 0;
     if (c->line) { /* which may be cut anywhere */
         grid_rows *= c->pitch;
         c->in_h = c->out_h = grid_rows;
@@ -183,6 +183,7 @@ static int add_walk(corr *c, corr_walk *walk, int phase_y, int phase_x, int firs
                 c->tap_of[at++] = u * s->kw + v;
             }
     walk->taps = at - first;
+    if (walk->taps == 0) c->gaps = true;
     return at;
 }
 
