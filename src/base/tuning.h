@@ -50,8 +50,9 @@ enum {
  *   DENSE_BYTES     most weights of a dense layer that is packed: the size of one core's L2. Beyond, inner
  *                   products over the weights as they are stored are as fast: 40 GB/s of memory at batch 1,
  *                   215 GFLOP/s at batch 16 (AlexNet and VGG-16, two threads, 2026-11).
- *   PANEL_BYTES     of one task's padded input: 3/8 of a 1 MiB L2, which leaves room for the packed
- *                   weights of a row block (14 maps * 4608 taps * 4 = 252 KiB) and the output.
+ *   PANEL_BYTES     of one task's padded input: 7/16 of a 1 MiB L2, which leaves room for the packed
+ *                   weights of a row block (14 maps * 4608 taps * 4 = 252 KiB) and the output, and holds
+ *                   2048 channels of 7x7 or 512 of 14x14 whole (392 KiB).
  *   LINE            1x1 kernels cut their planes at multiples of this: a vector of the widest level.
  *   FLAT_POSITIONS  most output positions of one task: bounds the scratch of flat tiles to
  *                   28 maps * 4 KiB.
@@ -95,7 +96,7 @@ enum {
 enum {
     TUNE_GEMM_K = 512,
     TUNE_DENSE_BYTES = 1 << 20,
-    TUNE_PANEL_BYTES = 384 << 10,
+    TUNE_PANEL_BYTES = 448 << 10,
     TUNE_LINE = 16,
     TUNE_FLAT_POSITIONS = 1024,
     TUNE_OUTER_POSITIONS = 400,

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/panel.h"
+#include <string.h>
 
 /* ---- Building ------------------------------------------------------------------------------- */
 
@@ -59,11 +60,11 @@ static void pack_task(void *arg, int task, int thread) {
         /* Rows are input maps, k runs over (o, the walk's taps). */
         int per = c->in_c ? walk->taps / c->in_c : 0;
         float *first = dst;
-        for (int o = 0; o < c->in_c; o++, dst += per * rows) {
-            const float *src =
-                p->w +
-                (((size_t)group * (size_t)c->in_c + (size_t)o) * (size_t)c->out_c + (size_t)m0) *
-                    (size_t)kk;
+        const float *src =
+            p->w + ((size_t)group * (size_t)c->in_c * (size_t)c->out_c + (size_t)m0) * (size_t)kk;
+        if (kk == 1 && per == 1) p->kern->every(c->in_c, rows, 1, src, c->out_c, dst, rows);
+        for (int o = 0; kk > 1 && o < c->in_c;
+             o++, dst += per * rows, src += (ptrdiff_t)c->out_c * kk) {
             if (per == kk) {
                 p->kern->transpose(rows, kk, src, kk, dst, rows);
                 continue;
@@ -216,6 +217,15 @@ static void walk_block(const run_job *r, const corr_walk *walk, int group, int m
     }
 }
 
+/* Zeros: one row block of maps over the cells of all walks. */
+static void clear_block(const corr *c, int m0, int r0, float *out) {
+    size_t plane = (size_t)c->out_h * (size_t)c->out_w;
+    int y0 = r0 * c->grid_y, y1 = imin(c->out_h, (r0 + c->block) * c->grid_y);
+    for (int m = m0; m < imin(m0 + c->rows, c->out_c); m++)
+        memset(out + (size_t)m * plane + (ptrdiff_t)y0 * c->out_w, 0,
+               sizeof *out * (size_t)(y1 - y0) * (size_t)c->out_w);
+}
+
 static void run_task(void *arg, int task, int thread) {
     const run_job *r = arg;
     const corr *c = r->c;
@@ -242,17 +252,23 @@ static void run_task(void *arg, int task, int thread) {
         panel = (const float *)scratch;
     }
     int first = part * r->row_blocks / r->parts, end = (part + 1) * r->row_blocks / r->parts;
-    for (int b = first; b < end; b++)
-        for (int i = 0; i < c->walks; i++)
+    /* Nothing is added to what is there, or everything is cleared at once. */
+    bool bare = !io->bias && io->act == ACT_NONE && (!add || add == out);
+    for (int b = first; b < end; b++) {
+        if (c->gaps && bare && !add) clear_block(c, b * c->rows, r0, out);
+        for (int i = 0; i < c->walks; i++) {
+            if (c->walk[i].taps == 0 && bare) continue;
             walk_block(r, &c->walk[i], group, b * c->rows, r0, panel, flat, out, add);
+        }
+    }
 }
 
 void corr_run(const corr *c, const corr_io *io) {
     run_job r = { c, io, up(c->walk[0].rows, c->block), up(c->out_c, c->rows), 1 };
     int tasks = io->n * c->s.groups * r.blocks;
     double macs = (double)c->out_c * c->taps * imin(c->block, c->walk[0].rows) * c->walk[0].columns;
-    /* No bit depends on it: each number of the output is a sum of its own. */
-    int threads = pool_threads(io->workers);
-    r.parts = panel_split(tasks, threads == 1 ? 1 : TUNE_TASKS * threads, r.row_blocks, macs);
+    /* No bit depends on it: each number of the output is a sum of its own. Each part fills a panel. */
+    int threads = pool_threads(io->workers), pieces = c->direct ? TUNE_TASKS * threads : threads;
+    r.parts = panel_split(tasks, threads == 1 ? 1 : pieces, r.row_blocks, macs);
     pool_run(io->workers, tasks * r.parts, macs / r.parts / MACS_PER_NS, run_task, &r);
 }

@@ -61,6 +61,7 @@ typedef struct corr {
     bool direct;            /* the input itself serves as panel */
     bool before;            /* the input is read through corr_io.before */
     bool by_row;            /* tiles stop at row ends (else run across them) */
+    bool gaps;              /* some walk has no tap: a stride longer than the window */
     bool turned;            /* lanes run along maps instead of positions */
     int rows, vectors;      /* tile; rows: maps of a block, all its lanes if turned */
     int walks, taps;        /* taps of all walks */

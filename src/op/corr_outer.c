@@ -33,7 +33,7 @@ static outer_plan plan_outer(const corr *c, const struct kern *kern, int images)
     double best = 0;
     int most = imin(kern->tile_vectors, up(c->in_c, kern->lanes));
     for (int v = 1; v <= most; v++) {
-        double cost = panel_line_cost(kern, c->out_c, v, (double)p.positions, c->in_c);
+        double cost = panel_line_cost(kern, c->out_c, v, (double)p.positions, c->in_c, 0);
         if (best != 0 && cost >= best) continue;
         best = cost;
         p.width = v * kern->lanes;

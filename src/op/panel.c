@@ -55,11 +55,11 @@ void panel_lay_out(corr *c, const conv_shape *s, panel_purpose to) {
     c->taps = c->in_c * s->kh * s->kw; /* each weight belongs to exactly one walk, or to none */
     c->pitch = grid_columns + c->span_x;
     bool bare =
-        c->step_y == 1 && c->step_x == 1 && c->grid_y == 1 && c->grid_x == 1 && c->before_y == 0 &&
-        c->before_x == 0 && c->in_w == c->pitch && c->in_h == grid_rows + c->span_y &&
+        c->step_y == 1 && c->step_x == 1 && c->before_y == 0 && c->before_x == 0 &&
+        c->in_w == c->pitch && c->in_h == grid_rows + c->span_y &&
         (size_t)c->in_c * (size_t)c->in_h * (size_t)c->in_w < INT32_MAX; /* row[] is 32-bit */
     c->direct = bare && !before;
-    c->line = bare && c->span_y == 0 && c->span_x == 0;
+    c->line = bare && c->grid_y == 1 && c->grid_x == 1 && c->span_y == 0 && c->span_x == 0;
     if (c->line) { /* which may be cut anywhere */
         grid_rows *= c->pitch;
         c->in_h = c->out_h = grid_rows;
@@ -85,20 +85,22 @@ void panel_lay_out(corr *c, const conv_shape *s, panel_purpose to) {
 
 /* Issue slots of the tiles over one line of `length` positions, `rows` maps and k taps: a tile of r x v
  * vectors does r*v multiply-adds a step against r broadcasts and v loads, of which most cross a cache
- * line and count twice; chains shorter than the latency (4) wait. Prologue and epilogue touch every
- * accumulator about twice. */
-static double tile_cost(double rows, int vectors, double k) {
+ * line and count twice; chains shorter than the latency (4) wait, and a vector that L2 has to send takes
+ * `fetch`. Prologue and epilogue touch every accumulator about twice. */
+static double tile_cost(double rows, int vectors, double k, double fetch) {
     double work = rows * vectors, loads = rows + 1.8 * vectors;
     double step = work > loads ? work : loads;
+    if (step < fetch * vectors) step = fetch * vectors;
     return k * (step > 4 ? step : 4) + 2 * work + 20;
 }
 
-double panel_line_cost(const struct kern *kern, int out_c, int v, double k, int length) {
+double panel_line_cost(const struct kern *kern, int out_c, int v, double k, int length,
+                       double fetch) {
     int blocks = up(out_c, kern->tile_rows[v]);
     int all = up(length, kern->lanes), rest = all % v;
     double rows = (double)out_c / blocks;
-    double cost = (all / v) * tile_cost(rows, v, k);
-    return blocks * (rest ? cost + tile_cost(rows, rest, k) : cost);
+    double cost = (all / v) * tile_cost(rows, v, k, fetch);
+    return blocks * (rest ? cost + tile_cost(rows, rest, k, fetch) : cost);
 }
 
 void panel_choose_tile(corr *c, const struct kern *kern) {
@@ -112,10 +114,15 @@ void panel_choose_tile(corr *c, const struct kern *kern) {
     /* Turned tiles are transposed, some 6 slots a vector, and stream both operands: 14x14 planes, with 6 %
      * fewer steps, gained nothing (1024 to 256 maps, 16 pictures; 2026-11, AMD Zen 5). */
     double turn = 6.0 * c->out_c * flat_length / kern->lanes;
+    /* Rows of B that lie apart and start within a line: as many lines come from L2 as the taps of a row of the
+     * window do not share, 9 slots a vector (tiles of 6x4 ran at 67 % of the peak, 8x3 at 78, 13x2 at 91:
+     * 480 to 128 maps, 14x14; at 28x28, rows of whole lines, 6x4 at 95; 2026-11, AMD Zen 5). */
+    bool whole_lines = c->line && panel_plane(c) % 16 == 0;
+    double fetch = whole_lines ? 0 : 9.0 * kern->lanes / 16 / c->s.kw;
     for (int v = 1; v <= kern->tile_vectors; v++) {
-        double flat = panel_line_cost(kern, c->out_c, v, k, flat_length) + copy;
-        double by_row = c->block * panel_line_cost(kern, c->out_c, v, k, columns);
-        double turned = 1.1 * panel_line_cost(kern, flat_length, v, k, c->out_c) + turn;
+        double flat = panel_line_cost(kern, c->out_c, v, k, flat_length, fetch) + copy;
+        double by_row = c->block * panel_line_cost(kern, c->out_c, v, k, columns, fetch);
+        double turned = 1.1 * panel_line_cost(kern, flat_length, v, k, c->out_c, 0) + turn;
         bool prefer_row = rows_possible && by_row < flat;
         double cost = prefer_row ? by_row : flat;
         bool prefer_turned = turn_possible && turned < cost;
@@ -176,6 +183,7 @@ static int add_walk(corr *c, corr_walk *walk, int phase_y, int phase_x, int firs
                 c->tap_of[at++] = u * s->kw + v;
             }
     walk->taps = at - first;
+    if (walk->taps == 0) c->gaps = true;
     return at;
 }
 

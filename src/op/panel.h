@@ -29,8 +29,9 @@ size_t panel_tables_bytes(const corr *);
 /* Lays out, chooses the tile and fills the tables. */
 void panel_build(corr *, const conv_shape *, panel_purpose, const struct kern *);
 
-/* Issue slots of out_c maps over a line of `length` positions, k taps, in tiles v vectors wide. */
-double panel_line_cost(const struct kern *, int out_c, int v, double k, int length);
+/* Issue slots of out_c maps over a line of `length` positions, k taps, in tiles v vectors wide. fetch: of a
+ * vector of positions, if its rows lie apart in L2. */
+double panel_line_cost(const struct kern *, int out_c, int v, double k, int length, double fetch);
 /* Sets the tile: rows, vectors, by_row. */
 void panel_choose_tile(corr *, const struct kern *);
 
