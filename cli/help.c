@@ -174,6 +174,8 @@ static void print_man(void) {
         "saved first\n");
     printf(
         ".SH ENVIRONMENT\n.TP\n.B LENSLET_THREADS\nthreads where \\-\\-threads is not given\n.TP\n"
+        ".B LENSLET_CPUS\nthreads that work at a time at most; without it, the CPUs that the process may "
+        "use\n.TP\n"
         ".B LENSLET_ISA\nscalar, avx2 or avx512: the highest instruction set to use\n.TP\n"
         ".B LENSLET_DATA\nfolder of data sets by name\n.TP\n.B NO_COLOR\nhas no effect: there is "
         "no colour\n");

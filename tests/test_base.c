@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -76,19 +77,22 @@ static void contexts_are_refused_with_reasons(void **state) {
     lens_ctx_free(NULL);
 }
 
-static void environment_sets_the_threads(void **state) {
+static void environment_sets_threads_and_cpus(void **state) {
     (void)state;
+    static const char *const names[] = { "LENSLET_THREADS", "LENSLET_CPUS" };
     static const char *const wrong[] = { "abc", "0",  "-2",         "1025",
                                          "3x",  " 3", "1000000000", "99999999999999999999",
                                          "2.5" };
     char why[256];
     lens_ctx *ctx;
-    for (size_t i = 0; i < LENS_COUNT(wrong); i++) {
-        setenv("LENSLET_THREADS", wrong[i], 1);
+    for (size_t i = 0; i < LENS_COUNT(wrong) * LENS_COUNT(names); i++) {
+        const char *name = names[i % LENS_COUNT(names)], *value = wrong[i / LENS_COUNT(names)];
+        setenv(name, value, 1);
         assert_int_equal(lens_ctx_new(&ctx, NULL, why), LENS_BAD_ARG);
         assert_null(ctx);
-        assert_non_null(strstr(why, wrong[i]));
-        assert_non_null(strstr(why, "LENSLET_THREADS"));
+        assert_non_null(strstr(why, value));
+        assert_non_null(strstr(why, name));
+        unsetenv(name);
     }
     setenv("LENSLET_THREADS", "3", 1);
     assert_int_equal(lens_ctx_new(&ctx, NULL, why), LENS_OK);
@@ -102,6 +106,14 @@ static void environment_sets_the_threads(void **state) {
     assert_int_equal(lens_ctx_threads(ctx), pool_default_threads());
     lens_ctx_free(ctx);
     unsetenv("LENSLET_THREADS");
+    ctx = test_ctx(3);
+    assert_in_range(pool_active(ctx_pool(ctx)), 1, pool_default_threads());
+    lens_ctx_free(ctx);
+    setenv("LENSLET_CPUS", "2", 1);
+    ctx = test_ctx(3);
+    assert_int_equal(pool_active(ctx_pool(ctx)), 2);
+    lens_ctx_free(ctx);
+    setenv("LENSLET_CPUS", "64", 1); /* for the tests of the pool */
 }
 
 /* ---- memory ---- */
@@ -539,7 +551,7 @@ static void count_task(void *arg, int task, int thread) {
     t->result[task] = sum;
 }
 
-static void every_task_runs_once_on_its_thread(void **state) {
+static void every_task_runs_once(void **state) {
     (void)state;
     static const int threads[] = { 1, 2, 3, 8, 33 }, counts[] = { 0, 1, 2, 7, 64, MOST_TASKS };
     static tally t, alone;
@@ -555,9 +567,7 @@ static void every_task_runs_once_on_its_thread(void **state) {
                 for (int task = 0; task < MOST_TASKS; task++) {
                     assert_int_equal(atomic_load(&t.runs[task]), task < counts[j]);
                     if (task >= counts[j]) continue;
-                    int owner = 0; /* its own thread or, if that came late, the caller */
-                    while ((long long)(owner + 1) * counts[j] / threads[i] <= task) owner++;
-                    assert_true(t.thread[task] == owner || t.thread[task] == 0);
+                    assert_in_range(t.thread[task], 0, threads[i] - 1);
                     assert_memory_equal(&t.result[task], &alone.result[task], sizeof(float));
                 }
             }
@@ -700,6 +710,34 @@ static void late_workers_harm_nothing(void **state) {
     }
 }
 
+#ifdef __linux__
+/* The affinity mask shrinks to one CPU and grows again while a context lives. */
+static void runs_follow_the_affinity_mask(void **state) {
+    (void)state;
+    static tally t;
+    cpu_set_t before, one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    for (int cpu = 0; !CPU_COUNT(&one); cpu++)
+        if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
+    unsetenv("LENSLET_CPUS");
+    lens_ctx *ctx = test_ctx(3);
+    int usual = pool_active(ctx_pool(ctx));
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    usleep(30000); /* beyond the time for which the answer is kept */
+    assert_int_equal(pool_active(ctx_pool(ctx)), 1);
+    pool_run(ctx_pool(ctx), MOST_TASKS, 1e9, count_task, &t);
+    for (int task = 0; task < MOST_TASKS; task++) assert_int_equal(t.thread[task], 0);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    usleep(30000);
+    assert_int_equal(pool_active(ctx_pool(ctx)), usual);
+    pool_run(ctx_pool(ctx), MOST_TASKS, 1e9, count_task, &t);
+    for (int task = 0; task < MOST_TASKS; task++) assert_int_equal(atomic_load(&t.runs[task]), 2);
+    lens_ctx_free(ctx);
+    setenv("LENSLET_CPUS", "64", 1);
+}
+#endif
+
 static void signals_stay_with_the_program(void **state) {
     (void)state;
     sigset_t before, after;
@@ -761,7 +799,7 @@ static const struct CMUnitTest tests[] = {
     T("messages are kept and may quote the last", messages_are_kept_and_may_quote_the_last),
     T("log reaches its hook", log_reaches_its_hook),
     T("contexts are refused with reasons", contexts_are_refused_with_reasons),
-    T("environment sets the threads", environment_sets_the_threads),
+    T("environment sets the threads", environment_sets_threads_and_cpus),
     T("memory goes through the hook", memory_goes_through_the_hook),
     T("no context leaks when memory runs out", no_context_leaks_when_memory_runs_out),
     T("large blocks are whole", large_blocks_are_whole),
@@ -776,7 +814,7 @@ static const struct CMUnitTest tests[] = {
     T("a stream is its blocks", a_stream_is_its_blocks),
     T("distributions have their moments", distributions_have_their_moments),
     T("permutations hold everything once", permutations_hold_everything_once),
-    T("every task runs once on its thread", every_task_runs_once_on_its_thread),
+    T("every task runs once", every_task_runs_once),
     T("small work stays with the caller", small_work_stays_with_the_caller),
     T("sleeping workers wake", sleeping_workers_wake),
     T("workers do help", workers_do_help),
@@ -786,6 +824,9 @@ static const struct CMUnitTest tests[] = {
 #endif
     T("contexts do not disturb each other", contexts_do_not_disturb_each_other),
     T("late workers harm nothing", late_workers_harm_nothing),
+#ifdef __linux__
+    T("runs follow the affinity mask", runs_follow_the_affinity_mask),
+#endif
     T("signals stay with the program", signals_stay_with_the_program),
     T("quotas are read from the tree", quotas_are_read_from_the_tree),
 };

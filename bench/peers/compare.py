@@ -3,6 +3,7 @@
 
     bench/peers/compare.py build/release/lenslet                     all nets and modes: some 12 minutes
     bench/peers/compare.py build/release/lenslet resnet18 --modes infer:1      one net in seconds
+    bench/peers/compare.py build/release/lenslet --level avx2        all held to AVX2, in build/peers-avx2
 
 Every library (contenders.py) lives in a process of its own, stopped (SIGSTOP) whenever it is not its
 turn, so that no waiting thread holds a core. In each round every contender has one block, one after
@@ -14,7 +15,7 @@ Percent of peak counts the operations of the definition (two for each MAC; train
 many), divided by the multiply-add peak that `lenslet bench --machine` measures at the start.
 
 Writes table.md, results.json and times.svg to --out; --docs FILE puts the table between the lines
-"<!-- peers -->" and "<!-- /peers -->" of that file.
+"<!-- peers -->" and "<!-- /peers -->" of that file ("<!-- peers-avx2 -->" with --level avx2).
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -34,6 +35,12 @@ NETS = ["lenet5", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "dens
 LIBRARIES = ["PyTorch", "ONNX Runtime", "OpenVINO", "ncnn", "OpenCV"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLOWER_THAN_OWN, SLOWER_THAN_ALL = 1.6, 3.0
+
+# What holds lenslet and its peers to an instruction set; ONNX Runtime, ncnn and OpenCV choose by the CPU alone
+# and are left out. oneDNN, inside PyTorch and OpenVINO, reads either of its names.
+LEVELS = {"avx2": {"LENSLET_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+                   "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
+HELD = ["PyTorch", "OpenVINO"]
 
 
 def lenslet(options, *arguments):
@@ -310,8 +317,8 @@ def cpu_name():
 def write(options, peers, results, grown):
     libraries = [name for name in LIBRARIES if any(best_of(r, name) for r in results)]
     versions = ", ".join(sorted({"%s %s" % (p.name, p.version) for p in peers}))
-    lines = ["%s, %d threads, peak %.0f GFLOP/s, %s: milliseconds, median of %d interleaved rounds of %g s." % (
-        cpu_name(), options.threads, options.peak, time.strftime("%Y-%m-%d"), options.rounds, options.seconds),
+    lines = ["%s%s, %d threads, peak %.0f GFLOP/s, %s: milliseconds, median of %d interleaved rounds of %g s." % (
+        cpu_name(), options.level and " held to " + options.level or "", options.threads, options.peak, time.strftime("%Y-%m-%d"), options.rounds, options.seconds),
         versions + ".", ""]
     lines += summary(results, libraries, options.peak)
     if grown:
@@ -321,14 +328,15 @@ def write(options, peers, results, grown):
     with open(os.path.join(options.out, "table.md"), "w") as file:
         file.write(text + "\n" + "\n".join(details(results, options.peak)) + "\n")
     with open(os.path.join(options.out, "results.json"), "w") as file:
-        json.dump({"cpu": cpu_name(), "threads": options.threads, "peak_gflops": options.peak,
+        json.dump({"cpu": cpu_name(), "level": options.level, "threads": options.threads, "peak_gflops": options.peak,
                    "results": results, "growth": grown}, file, indent=1)
     with open(os.path.join(options.out, "times.svg"), "w") as file:
         file.write(picture(results, libraries))
     if options.docs:
         with open(options.docs) as file:
             old = file.read()
-        new = re.sub(r"(<!-- peers -->\n).*(<!-- /peers -->)", lambda m: m[1] + text + m[2], old, flags=re.S)
+        mark = "peers" + (options.level and "-" + options.level or "")
+        new = re.sub(r"(<!-- %s -->\n).*(<!-- /%s -->)" % (mark, mark), lambda m: m[1] + text + m[2], old, flags=re.S)
         with open(options.docs, "w") as file:
             file.write(new)
 
@@ -340,20 +348,22 @@ def main():
     parser.add_argument("--modes", nargs="+", default=["infer:1", "infer:16", "train:16"],
                         help="MODE:BATCH; LeNet trains at 64 in place of 16")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--level", choices=LEVELS, help="hold all to this instruction set; who cannot be held is left out")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="of a block")
     parser.add_argument("--python", action="append", default=[], metavar="EXE",
                         help="another interpreter whose PyTorch takes part, too")
     parser.add_argument("--compiled", action="store_true", help="torch.compile, too: a minute a net")
     parser.add_argument("--growth", action="store_true", help="also how our cost grows with batch, threads, size, depth")
-    parser.add_argument("--out", default="build/peers", help="folder of the results and the ONNX files")
+    parser.add_argument("--out", help="folder of the results and the ONNX files (build/peers)")
     parser.add_argument("--docs", help="a Markdown file whose table is replaced")
     options = parser.parse_args()
+    options.out = os.path.abspath(options.out or "build/peers" + (options.level and "-" + options.level or ""))
     os.makedirs(options.out, exist_ok=True)
-    options.out = os.path.abspath(options.out)
+    os.environ.update(LEVELS.get(options.level, {}))
 
     options.peak = max(m["gflops"] for m in lenslet(options, "bench", "--machine")["machine"])
-    found = [Peer(sys.executable, name, options.threads) for name in LIBRARIES]
+    found = [Peer(sys.executable, name, options.threads) for name in (HELD if options.level else LIBRARIES)]
     found += [Peer(python, "PyTorch", options.threads) for python in options.python]
     for peer in found:
         print("%s: %s" % (peer.name, peer.version or peer.error), flush=True)

@@ -70,7 +70,8 @@ typedef struct lens_ctx lens_ctx;
 /* Zero means the usual. */
 typedef struct lens_ctx_opts {
     int threads;     /* 1..1024; 0 = $LENSLET_THREADS, else the CPUs this process may use
-                          (affinity mask and cgroup quota) */
+                          (affinity mask and cgroup quota). Never more work at a time than there are such
+                          CPUs, as the mask changes; $LENSLET_CPUS, 1..1024, says otherwise */
     const char *isa; /* "scalar", "avx2", "avx512": cap the level; NULL = $LENSLET_ISA, else best */
     bool strict; /* only algorithms that form every product (no Winograd) for nets made with this
                         context: a few times smaller rounding error, an output that no pixel outside
@@ -95,7 +96,7 @@ typedef struct lens_ctx_opts {
 
 /* opts may be NULL. On failure *out is NULL and, as there is no context to ask, the message is
  * written to why[0..255] if `why` is not NULL.
- * LENS_BAD_ARG: threads out of range, unknown isa or a level this CPU lacks; LENS_NOMEM. */
+ * LENS_BAD_ARG: threads or $LENSLET_CPUS out of range, unknown isa or a level this CPU lacks; LENS_NOMEM. */
 LENS_API lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256]);
 LENS_API void lens_ctx_free(lens_ctx *); /* NULL is fine */
 

@@ -15,7 +15,7 @@
 
 enum { MAX_PATH = 1024, MAX_CPUS = 8192 }; /* Linux on x86-64 can be built for 8192 CPUs */
 
-static int affinity_cpus(void) {
+int pool_affinity_cpus(void) {
 #ifdef __linux__
     cpu_set_t set[MAX_CPUS / CPU_SETSIZE];
     if (sched_getaffinity(0, sizeof set, set) == 0) {
@@ -114,6 +114,7 @@ int pool_cgroup_cpus(const char *list, const char *mount) {
 }
 
 int pool_default_threads(void) {
-    int cpus = affinity_cpus(), quota = pool_cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");
+    int cpus = pool_affinity_cpus(),
+        quota = pool_cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");
     return quota && quota < cpus ? quota : cpus;
 }

@@ -168,6 +168,16 @@ uint64_t ctx_alloc_calls(const lens_ctx *ctx) {
     return atomic_load_explicit(&ctx->alloc_calls, memory_order_relaxed);
 }
 
+/* A number 1..MAX_THREADS of the environment; 0 = not set, -1 = refused, said in why. */
+static int count_of(const char *name, char why[256]) {
+    const char *text = getenv(name);
+    long long count;
+    if (!text || !*text) return 0;
+    if (parse_int(text, &count) && count >= 1 && count <= MAX_THREADS) return (int)count;
+    snprintf(why, 256, "%s is '%.64s', but must be a whole number 1..%d", name, text, MAX_THREADS);
+    return -1;
+}
+
 /* opts->threads, else $LENSLET_THREADS, else what the machine gives; 0 = refused, said in why. */
 static int wanted_threads(const lens_ctx_opts *opts, char why[256]) {
     if (opts->threads) {
@@ -176,15 +186,8 @@ static int wanted_threads(const lens_ctx_opts *opts, char why[256]) {
                  MAX_THREADS);
         return 0;
     }
-    const char *text = getenv("LENSLET_THREADS");
-    long long threads;
-    if (text && *text) {
-        if (parse_int(text, &threads) && threads >= 1 && threads <= MAX_THREADS)
-            return (int)threads;
-        snprintf(why, 256, "LENSLET_THREADS is '%.64s', but must be a whole number 1..%d", text,
-                 MAX_THREADS);
-        return 0;
-    }
+    int threads = count_of("LENSLET_THREADS", why);
+    if (threads) return threads > 0 ? threads : 0;
     int usable = pool_default_threads();
     return usable < MAX_THREADS ? usable : MAX_THREADS;
 }
@@ -198,8 +201,8 @@ lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256
     why[0] = 0;
     *out = NULL;
 
-    int threads = wanted_threads(opts, why);
-    if (!threads) return LENS_BAD_ARG;
+    int threads = wanted_threads(opts, why), cpus = count_of("LENSLET_CPUS", why);
+    if (!threads || cpus < 0) return LENS_BAD_ARG;
     const struct kern *kern = kern_select(opts->isa, why, 256);
     if (!kern) return LENS_BAD_ARG;
 
@@ -219,7 +222,7 @@ lens_status lens_ctx_new(lens_ctx **out, const lens_ctx_opts *opts, char why[256
     ctx->tune = opts->tune;
     ctx->memory = opts->memory;
     ctx->kern = kern;
-    lens_status status = pool_new(ctx, &ctx->pool, threads);
+    lens_status status = pool_new(ctx, &ctx->pool, threads, cpus);
     if (status == LENS_OK && opts->wisdom && !(ctx->wisdom = ctx_strdup(ctx, opts->wisdom)))
         status = LENS_NOMEM;
     if (status != LENS_OK) {

@@ -1,15 +1,18 @@
-/* pool.c - persistent workers with a static partition; contract in pool.h.
+/* pool.c - persistent workers that share out numbered tasks; contract in pool.h.
  *
- * A run is published by adding one to `epoch`. Workers poll the epoch for POOL_SPIN_NS and then
- * sleep on `wake`; the caller does its share, polls `pending`, then sleeps on `done`. Invariant of
- * both sleeps: whoever sleeps first says so (sleepers, caller_sleeps) and then looks again; whoever
- * publishes changes the number first and then asks for sleepers. All four accesses are sequentially
+ * A run's tasks are cut into pieces, and the pieces into one contiguous share for each thread that takes
+ * part. A piece belongs to whoever takes one from its share's `left`: normally the share's thread, but
+ * whoever is done with its own takes from the others. So a thread that sleeps, or has lost its CPU to
+ * another process, costs at most the piece it is in.
+ *
+ * The job is written before the first `left` and read after a claim. The caller publishes the next one
+ * only when `pending` says that every piece is finished; so a claim always belongs to the run under way,
+ * however late the claimer woke, and all that a thread claims before it reports to `pending` is of one run.
+ *
+ * Who waits, a worker for a share or the caller for the last piece, polls for POOL_SPIN_NS and then sleeps
+ * on its own condition. Invariant of the sleep: the sleeper says so (asleep) and then looks again; whoever
+ * changes the number changes it first and then asks for sleepers. All four accesses are sequentially
  * consistent, so one of the two always sees the other.
- *
- * A share belongs to whoever moves the worker's `claim` to the epoch: normally the worker, but the
- * caller takes what nobody has begun when its own share is done. So a worker that sleeps, or has lost
- * its CPU to another process, costs at most its help. The job is read only after a claim, and the
- * caller publishes the next one only when every claimed share is finished.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/pool.h"
@@ -17,7 +20,6 @@
 #include "base/tuning.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -27,27 +29,30 @@
 #include <xmmintrin.h>
 #endif
 
-typedef struct worker {
-    _Alignas(64) atomic_uint claim; /* the epoch whose share of this worker is taken */
+enum { POOL_END = -1 };
+
+typedef struct member {           /* a worker, or the caller: member 0 */
+    _Alignas(64) atomic_int left; /* pieces of its share that nobody has claimed, or POOL_END */
+    _Alignas(64) atomic_bool asleep;
     struct pool *pool;
-    pthread_t id;
     int thread;
-} worker;
+    pthread_t id;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+} member;
 
 struct pool {
-    _Alignas(64) atomic_uint epoch; /* its own line: idle workers poll it */
-    _Alignas(64) atomic_int pending;
-    _Alignas(64) atomic_int sleepers;
-    atomic_bool caller_sleeps;
-    atomic_bool stop;
-    int count; /* these three: written before the epoch, read after a claim */
+    _Alignas(64) atomic_int pending; /* pieces not finished; its own line: the caller polls it */
+    _Alignas(64) int count, shares,
+        each; /* each: pieces of a share; these and fn, arg: of the run under way */
     pool_fn *fn;
     void *arg;
     int threads; /* caller included */
-    long spin_ns;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake, done;
-    worker *workers; /* threads-1 */
+    int cpus,
+        limit; /* CPUs that runs may use, 0 = to be asked; of the control group, 0 = no limit */
+    bool told; /* cpus was given */
+    struct timespec asked;
+    member *members;
 };
 
 /* The rounding mode and the treatment of denormals are part of the result, so inside tasks they are
@@ -79,181 +84,168 @@ static void fp_leave(fp_mode old) { (void)old; }
 static void relax(void) {}
 #endif
 
-static long elapsed_ns(const struct timespec *since) {
+static long elapsed_ns(const struct timespec *since, clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (long)(now.tv_sec - since->tv_sec) * 1000000000 + now.tv_nsec - since->tv_nsec;
 }
 
-/* Both polls ask for the time only at every 64th look: it costs some twenty pauses. */
-
-/* An idle worker gives way after a while: it may sit on the CPU of the very thread it waits for. Not at
- * once, for between two runs of a training step there are only microseconds, and on a busy machine
- * whoever gives way is back milliseconds later. */
-static bool poll_epoch(struct pool *p, unsigned seen) {
-    struct timespec start;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    for (;;) {
-        for (int i = 0; i < 64; i++) {
-            if (atomic_load(&p->epoch) != seen) return true;
-            relax();
-        }
-        long waited = elapsed_ns(&start);
-        if (waited >= p->spin_ns) return false;
-        if (waited >= POOL_GIVE_WAY_NS) sched_yield();
-    }
-}
-
-static bool poll_pending(struct pool *p) {
+/* Until *number != 0 is what is wanted. The poll asks for the time only at every 64th look: it costs some
+ * twenty pauses. */
+static void wait_until(member *m, atomic_int *number, bool wanted) {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
     do {
         for (int i = 0; i < 64; i++) {
-            if (atomic_load(&p->pending) == 0) return true;
+            if ((atomic_load(number) != 0) == wanted) return;
             relax();
         }
-    } while (elapsed_ns(&start) < p->spin_ns);
-    return false;
+    } while (elapsed_ns(&start, CLOCK_MONOTONIC) < POOL_SPIN_NS);
+    pthread_mutex_lock(&m->mutex);
+    atomic_store(&m->asleep, true);
+    while ((atomic_load(number) != 0) != wanted) pthread_cond_wait(&m->wake, &m->mutex);
+    atomic_store(&m->asleep, false);
+    pthread_mutex_unlock(&m->mutex);
 }
 
-/* The tasks that belong to `owner`, run by `thread`. */
-static void run_share(const struct pool *p, int owner, int thread) {
-    int first = (int)((long long)owner * p->count / p->threads);
-    int last = (int)((long long)(owner + 1) * p->count / p->threads);
-    for (int task = first; task < last; task++) p->fn(p->arg, task, thread);
+static void wake(member *m) {
+    if (!atomic_load(&m->asleep)) return;
+    pthread_mutex_lock(&m->mutex);
+    pthread_cond_signal(&m->wake);
+    pthread_mutex_unlock(&m->mutex);
 }
 
-/* Claims only move forward: a worker that slept through a run must not take the share of an old epoch
- * from a newer one. */
-static bool claim_share(worker *w, unsigned epoch) {
-    unsigned before = atomic_load(&w->claim);
-    return (int)(epoch - before) > 0 && atomic_compare_exchange_strong(&w->claim, &before, epoch);
+/* Share s of n things in `shares` begins here. */
+static int cut(int s, int n, int shares) { return (int)((long long)s * n / shares); }
+
+/* Runs every piece that `thread` can get, those of its own share first. */
+static void work(pool *p, int thread) {
+    int finished = 0;
+    for (int i = 0; i < p->threads; i++) {
+        int owner = (thread + i) % p->threads;
+        atomic_int *left = &p->members[owner].left;
+        for (int before = atomic_load(left); before > 0; before = atomic_load(left)) {
+            if (!atomic_compare_exchange_strong(left, &before, before - 1)) continue;
+            int piece = (owner + 1) * p->each - before, all = p->shares * p->each,
+                end = cut(piece + 1, p->count, all);
+            for (int task = cut(piece, p->count, all); task < end; task++)
+                p->fn(p->arg, task, thread);
+            finished++;
+        }
+    }
+    if (finished && atomic_fetch_sub(&p->pending, finished) == finished) wake(&p->members[0]);
 }
 
 static void *worker_main(void *arg) {
-    worker *self = arg;
-    struct pool *p = self->pool;
-    unsigned seen = 0;
+    member *self = arg;
     fp_enter();
     for (;;) {
-        if (!poll_epoch(p, seen)) {
-            pthread_mutex_lock(&p->mutex);
-            atomic_fetch_add(&p->sleepers, 1);
-            while (atomic_load(&p->epoch) == seen) pthread_cond_wait(&p->wake, &p->mutex);
-            atomic_fetch_sub(&p->sleepers, 1);
-            pthread_mutex_unlock(&p->mutex);
-        }
-        seen = atomic_load(&p->epoch);
-        if (atomic_load(&p->stop)) return NULL;
-        if (!claim_share(self, seen)) continue;
-        run_share(p, self->thread, self->thread);
-        if (atomic_fetch_sub(&p->pending, 1) == 1 && atomic_load(&p->caller_sleeps)) {
-            pthread_mutex_lock(&p->mutex);
-            pthread_cond_signal(&p->done);
-            pthread_mutex_unlock(&p->mutex);
-        }
+        wait_until(self, &self->left, true);
+        if (atomic_load(&self->left) == POOL_END) return NULL;
+        work(self->pool, self->thread);
     }
 }
 
-static void publish(struct pool *p) {
-    atomic_fetch_add(&p->epoch, 1);
-    if (atomic_load(&p->sleepers) == 0) return;
-    pthread_mutex_lock(&p->mutex);
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->mutex);
+int pool_active(pool *p) {
+    if (!p->told && (!p->cpus || elapsed_ns(&p->asked, CLOCK_MONOTONIC_COARSE) >= POOL_ASK_NS)) {
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &p->asked);
+        p->cpus = pool_affinity_cpus();
+        if (p->limit && p->limit < p->cpus) p->cpus = p->limit;
+    }
+    return p->cpus < p->threads ? p->cpus : p->threads;
 }
 
 void pool_run(pool *p, int count, double task_ns, pool_fn *fn, void *arg) {
     if (count <= 0) return;
     fp_mode old = fp_enter();
-    if (p->threads == 1 || count == 1 || count * task_ns < POOL_SERIAL_NS) {
+    int shares = count == 1 || count * task_ns < POOL_SERIAL_NS ? 1 : pool_active(p);
+    if (shares == 1) {
         for (int task = 0; task < count; task++) fn(arg, task, 0);
         fp_leave(old);
         return;
     }
+    if (shares > count) shares = count;
+    double each = count * task_ns / POOL_PIECE_NS / shares;
+    int most = count / shares;
     p->fn = fn;
     p->arg = arg;
     p->count = count;
-    atomic_store(&p->pending, p->threads - 1);
-    publish(p);
-    run_share(p, 0, 0);
-    unsigned epoch = atomic_load(&p->epoch);
-    for (int i = 0; i < p->threads - 1; i++) {
-        if (!claim_share(&p->workers[i], epoch)) continue;
-        run_share(p, i + 1, 0);
-        atomic_fetch_sub(&p->pending, 1);
-    }
-    if (!poll_pending(p)) {
-        pthread_mutex_lock(&p->mutex);
-        atomic_store(&p->caller_sleeps, true);
-        while (atomic_load(&p->pending) != 0) pthread_cond_wait(&p->done, &p->mutex);
-        atomic_store(&p->caller_sleeps, false);
-        pthread_mutex_unlock(&p->mutex);
-    }
+    p->shares = shares;
+    p->each = each >= most ? most : each > 1 ? (int)each : 1;
+    atomic_store_explicit(&p->pending, shares * p->each, memory_order_relaxed);
+    for (int i = 0; i < shares; i++) atomic_store(&p->members[i].left, p->each);
+    for (int i = 1; i < shares; i++) wake(&p->members[i]);
+    work(p, 0);
+    wait_until(&p->members[0], &p->pending, false);
     fp_leave(old);
 }
 
 int pool_threads(const pool *p) { return p->threads; }
 
-static void stop_workers(pool *p, int started) {
-    atomic_store(&p->stop, true);
-    publish(p);
-    for (int i = 0; i < started; i++) pthread_join(p->workers[i].id, NULL);
+/* Of the first `made` members; those after the caller have a thread. */
+static void end_members(pool *p, int made) {
+    for (int i = 1; i < made; i++) {
+        atomic_store(&p->members[i].left, POOL_END);
+        wake(&p->members[i]);
+        pthread_join(p->members[i].id, NULL);
+    }
+    for (int i = 0; i < made; i++) {
+        pthread_cond_destroy(&p->members[i].wake);
+        pthread_mutex_destroy(&p->members[i].mutex);
+    }
 }
 
 void pool_free(lens_ctx *ctx, pool *p) {
     if (!p) return;
-    stop_workers(p, p->threads - 1);
-    pthread_cond_destroy(&p->done);
-    pthread_cond_destroy(&p->wake);
-    pthread_mutex_destroy(&p->mutex);
-    ctx_free(ctx, p->workers);
+    end_members(p, p->threads);
+    ctx_free(ctx, p->members);
     ctx_free(ctx, p);
 }
 
-lens_status pool_new(lens_ctx *ctx, pool **out, int threads) {
-    lens_status status = LENS_NOMEM;
-    int started = 0, error = 0;
+/* 0 or the number of an error. */
+static int make_member(pool *p, int thread) {
+    member *m = &p->members[thread];
+    m->pool = p;
+    m->thread = thread;
+    int error = pthread_mutex_init(&m->mutex, NULL);
+    if (error) return error;
+    error = pthread_cond_init(&m->wake, NULL);
+    if (error) goto no_wake;
+    if (thread) error = pthread_create(&m->id, NULL, worker_main, m);
+    if (!error) return 0;
+    pthread_cond_destroy(&m->wake);
+no_wake:
+    pthread_mutex_destroy(&m->mutex);
+    return error;
+}
+
+lens_status pool_new(lens_ctx *ctx, pool **out, int threads, int cpus) {
+    int made = 0, error = 0;
     pool *p = ctx_alloc(ctx, 1, sizeof *p);
     if (!p) return LENS_NOMEM;
     p->threads = threads;
-    /* With more threads than CPUs, whoever polls keeps somebody else from working. */
-    p->spin_ns = threads > pool_default_threads() ? 0 : POOL_SPIN_NS;
-    if (pthread_mutex_init(&p->mutex, NULL)) goto no_mutex;
-    if (pthread_cond_init(&p->wake, NULL)) goto no_wake;
-    if (pthread_cond_init(&p->done, NULL)) goto no_done;
-    p->workers = ctx_alloc(ctx, (size_t)threads, sizeof *p->workers);
-    if (!p->workers) goto no_workers;
+    p->limit = pool_cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");
+    p->cpus = cpus;
+    p->told = cpus > 0;
+    p->members = ctx_alloc(ctx, (size_t)threads, sizeof *p->members);
+    if (!p->members) {
+        ctx_free(ctx, p);
+        return LENS_NOMEM;
+    }
 
     /* Signals belong to the host program: workers inherit a mask that lets none through. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (; started < threads - 1; started++) {
-        worker *w = &p->workers[started];
-        w->pool = p;
-        w->thread = started + 1;
-        error = pthread_create(&w->id, NULL, worker_main, w);
-        if (error) break;
-    }
+    while (made < threads && !(error = make_member(p, made))) made++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) {
-        stop_workers(p, started);
-        status = ctx_fail(ctx, LENS_NOMEM, "thread %d of %d cannot be started: %s", started + 2,
-                          threads, strerror(error));
-        goto no_workers;
+        end_members(p, made);
+        ctx_free(ctx, p->members);
+        ctx_free(ctx, p);
+        return ctx_fail(ctx, LENS_NOMEM, "thread %d of %d cannot be started: %s", made + 1, threads,
+                        strerror(error));
     }
     *out = p;
     return LENS_OK;
-
-no_workers:
-    ctx_free(ctx, p->workers);
-    pthread_cond_destroy(&p->done);
-no_done:
-    pthread_cond_destroy(&p->wake);
-no_wake:
-    pthread_mutex_destroy(&p->mutex);
-no_mutex:
-    ctx_free(ctx, p);
-    return status;
 }

@@ -12,12 +12,14 @@
  * about 3 us; when workers sleep, waking them costs the caller 2 us (2026-11, AMD EPYC, 2 virtual
  * CPUs, Linux 6.18).
  *
+ * POOL_PIECE_NS: the least work that is claimed at a time. A claim costs 20 ns of one's own share, 100 ns of
+ * another's.
+ *
  * POOL_SPIN_NS: how long an idle worker polls before it sleeps, and the caller before it sleeps waiting
- * for the last worker. A sleeper needs 70 to 110 us to be back at work there; polling for as long as
+ * for the last piece. A sleeper needs 70 to 110 us to be back at work there; polling for as long as
  * that costs at most twice what knowing the future would.
  *
- * POOL_GIVE_WAY_NS: when a polling worker begins to offer its CPU to others; some ten times the gap
- * between two layers.
+ * POOL_ASK_NS: how old the answer to "how many CPUs may I use" may be, which costs 1 us.
  *
  * CTX_HUGE_BYTES: allocations from here on are aligned to 2 MiB and offered to the kernel as huge pages;
  * four of them, so that the padding stays below a quarter.
@@ -27,16 +29,18 @@
 #ifdef LENSLET_TINY
 enum {
     POOL_SERIAL_NS = 0,
+    POOL_PIECE_NS = 1,
     POOL_SPIN_NS = 2000,
-    POOL_GIVE_WAY_NS = 500,
+    POOL_ASK_NS = 1000,
     CTX_HUGE_BYTES = 1 << 20,
     OP_TASK_FLOATS = 64
 };
 #else
 enum {
     POOL_SERIAL_NS = 4000,
+    POOL_PIECE_NS = 4000,
     POOL_SPIN_NS = 100000,
-    POOL_GIVE_WAY_NS = 20000,
+    POOL_ASK_NS = 10000000,
     CTX_HUGE_BYTES = 8 << 20,
     OP_TASK_FLOATS = 8192
 };

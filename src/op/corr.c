@@ -268,7 +268,7 @@ void corr_run(const corr *c, const corr_io *io) {
     int tasks = io->n * c->s.groups * r.blocks;
     double macs = (double)c->out_c * c->taps * imin(c->block, c->walk[0].rows) * c->walk[0].columns;
     /* No bit depends on it: each number of the output is a sum of its own. Each part fills a panel. */
-    int threads = pool_threads(io->workers), pieces = c->direct ? TUNE_TASKS * threads : threads;
+    int threads = pool_active(io->workers), pieces = c->direct ? TUNE_TASKS * threads : threads;
     r.parts = panel_split(tasks, threads == 1 ? 1 : pieces, r.row_blocks, macs);
     pool_run(io->workers, tasks * r.parts, macs / r.parts / MACS_PER_NS, run_task, &r);
 }

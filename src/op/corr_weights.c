@@ -102,7 +102,7 @@ void corr_weights(const corr *tables, const struct kern *kern, pool *workers, in
     if (direct) r.sums = dw;
     int tasks = r.chunks * s->groups;
     double macs = (double)weight_floats(s) * s->oh * s->ow * n / tasks;
-    r.w.parts = r.way->parts(&r.w, tasks, pool_threads(workers), macs);
+    r.w.parts = r.way->parts(&r.w, tasks, pool_active(workers), macs);
     pool_run(workers, tasks * r.w.parts, macs / r.w.parts / MACS_PER_NS, sum_task, &r);
     if (!direct) pool_run(workers, s->o, 0.3 * r.chunks * tables->taps, fold_task, &r);
 }

@@ -251,7 +251,7 @@ static void output_task(void *arg, int task, int thread) {
 
 void wino_run(const wino *w, const corr_io *io) {
     const struct kern *kern = io->kern;
-    int threads = pool_threads(io->workers);
+    int threads = pool_active(io->workers);
     run_job r = { .w = w,
                   .io = io,
                   .g = group(w, kern, io->n),
