@@ -20,6 +20,9 @@
 
 #define LENS_COUNT(array) (sizeof(array) / sizeof *(array))
 
+static inline int imin(int a, int b) { return a < b ? a : b; }
+static inline int imax(int a, int b) { return a > b ? a : b; }
+
 /* Stores the message and returns `status`, so that a failing function ends with
  *     return ctx_fail(ctx, LENS_BAD_SHAPE, "conv4: input has %d channels but weights expect %d", ...);
  * ctx_fail_prefix puts "where: " before the present message, for a caller who knows the file name. */

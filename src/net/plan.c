@@ -25,9 +25,6 @@
 
 /* ---- Placement ------------------------------------------------------------------------------ */
 
-static int imin(int a, int b) { return a < b ? a : b; }
-static int imax(int a, int b) { return a > b ? a : b; }
-
 /* Whether a is in use at some time from first to last. */
 static bool used(const plan_buffer *a, int first, int last) {
     return a->first <= last && first <= a->last &&

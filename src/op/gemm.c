@@ -3,22 +3,16 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/gemm.h"
 #include "base/tuning.h"
+#include "op/blocks.h"
+
 #include <string.h>
-
-/* Multiply-adds a core retires per nanosecond, for the cost estimates that decide between serial
- * and parallel: 0.5 * 32 lanes * about 3.5 GHz is 56 for AVX-512 and half for AVX2; a factor of two
- * matters little. */
-#define MACS_PER_NS 30.0
-
-static int imin(int a, int b) { return a < b ? a : b; }
-static int blocks(int n, int size) { return (n + size - 1) / size; }
 
 void gemm_tile(const struct kern *kern, int m, gemm *g) {
     /* Two vectors wide is the widest-rows tile with enough reuse of both operands; with one to three
      * rows four vectors give as many independent chains. */
     int vectors = m <= 3 ? kern->tile_vectors : 2;
     int most = kern->tile_rows[vectors];
-    g->rows = blocks(m, blocks(m, most));
+    g->rows = up(m, up(m, most));
     g->columns = vectors * kern->lanes;
 }
 
@@ -41,11 +35,11 @@ static void pack_a_task(void *arg, int task, int thread) {
 void gemm_pack_a(const struct kern *kern, pool *workers, const float *a, ptrdiff_t a_m, int m,
                  int k, int rows, float *packed) {
     pack_job p = { kern, a, a_m, m, k, rows, packed };
-    pool_run(workers, blocks(m, rows), 0.2 * rows * k, pack_a_task, &p);
+    pool_run(workers, up(m, rows), 0.2 * rows * k, pack_a_task, &p);
 }
 
 size_t gemm_packed_b(int n, int k, int columns) {
-    return (size_t)blocks(n, columns) * (size_t)columns * (size_t)k;
+    return (size_t)up(n, columns) * (size_t)columns * (size_t)k;
 }
 
 static void pack_b_task(void *arg, int task, int thread) {
@@ -60,7 +54,7 @@ static void pack_b_task(void *arg, int task, int thread) {
 void gemm_pack_b(const struct kern *kern, pool *workers, const float *bt, int n, int k, int columns,
                  float *packed) {
     pack_job p = { kern, bt, k, n, k, columns, packed };
-    pool_run(workers, blocks(n, columns), 0.2 * columns * k, pack_b_task, &p);
+    pool_run(workers, up(n, columns), 0.2 * columns * k, pack_b_task, &p);
 }
 
 typedef struct run_job {
@@ -103,10 +97,10 @@ static void run_task(void *arg, int task, int thread) {
 }
 
 void gemm_run(const struct kern *kern, pool *workers, const gemm *g) {
-    run_job r = { kern, g, blocks(g->m, g->rows), 1 };
-    int panels = blocks(g->n, g->columns);
+    run_job r = { kern, g, up(g->m, g->rows), 1 };
+    int panels = up(g->n, g->columns);
     /* Few panels: let tasks share a panel by row blocks, so that threads have something to do. */
-    if (panels < 8) r.row_tasks = imin(r.row_blocks, blocks(8, panels));
+    if (panels < 8) r.row_tasks = imin(r.row_blocks, up(8, panels));
     double macs = (double)g->rows * g->columns * g->k * r.row_blocks / r.row_tasks;
     pool_run(workers, panels * r.row_tasks, macs / MACS_PER_NS, run_task, &r);
 }

@@ -118,7 +118,8 @@ typedef struct op_run {
     float slope;
     bool act_back; /* backward of OP_FUSES_BACK kinds: dy belongs to the result of act */
     bool
-        masks; /* backward, if op_kind.masks allows it: x[0] came from a relu, and dx[0] is wanted of what that read */
+        masks; /* backward, if op_kind.masks allows it: x[0] came from a relu, and dx[0] is wanted of what
+                      that read */
     bool adds; /* backward of OP_ADDS kinds: add to dx[0] instead of overwriting it */
     /* Forward of OP_FUSES_SUM kinds, and of OP_FUSES_NORM kinds outside training: added to the result,
      * before act; shaped like y. */
@@ -144,8 +145,8 @@ typedef struct op_run {
      * OP_X_GAPS, of y and dy, where it has OP_Y_GAPS. Everything else is packed. */
     size_t x_gap, y_gap;
 
-    void *saved, *cache, *scratch,
-        *thread_scratch; /* the last: pool_threads areas, see op_scratch */
+    void *saved, *cache, *scratch;
+    void *thread_scratch; /* pool_threads areas, see op_scratch */
     size_t thread_stride;
 } op_run;
 
@@ -154,26 +155,26 @@ static inline void *op_scratch(const op_run *r, int thread) {
 }
 
 enum {
-    OP_ALIAS = 1,     /* output is the input's memory with another shape: no forward, no backward */
-    OP_INPLACE = 2,   /* y may be x[0], and dx[0] may be dy */
-    OP_FUSES_ACT = 4, /* forward honours act and slope (any act_kind) */
-    OP_NEEDS_X = 8,   /* backward reads x */
-    OP_NEEDS_Y = 16,  /* backward reads y */
-    OP_IS_ACT = 32,   /* an activation: op_act says which */
+    OP_ALIAS = 1 << 0,     /* output is the input's memory, reshaped: no forward, no backward */
+    OP_INPLACE = 1 << 1,   /* y may be x[0], and dx[0] may be dy */
+    OP_FUSES_ACT = 1 << 2, /* forward honours act and slope (any act_kind) */
     OP_FUSES_NORM =
-        64,          /* forward honours norm and addend, and `before` if takes_before allows it */
-    OP_IS_SUM = 128, /* y = x[0] + x[1]: no backward, dy goes to both */
-    OP_FUSES_SUM = 1024, /* forward honours addend, in training too */
-    OP_ADDS = 2048,      /* backward honours adds */
-    OP_FUSES_BACK = 512, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
-    OP_SELECTS = 8192,   /* each y is one of x[0], and its dy goes to that alone */
-    OP_AGAIN = 4096,     /* forward is cheap and honours again: y need not be kept for backward */
-    OP_X_GAPS = 8192,    /* honours x_gap */
-    OP_Y_GAPS = 16384,   /* honours y_gap */
-    OP_JOINS =
-        32768, /* y = the samples of all x[i] one after the other; forward leaves those out that
-                          * lie there, backward the dx[i] that lie in dy */
-    OP_OUTPUT = 256, /* the caller reads y after the whole net has run; opts: lens_output_opts */
+        1 << 3,            /* forward honours norm, addend and, if takes_before allows it, before */
+    OP_FUSES_SUM = 1 << 4, /* forward honours addend, in training too */
+    OP_FUSES_BACK = 1 << 5, /* backward honours act_back (ACT_RELU and ACT_LEAKY) */
+    OP_ADDS = 1 << 6,       /* backward honours adds */
+    OP_NEEDS_X = 1 << 7,    /* backward reads x */
+    OP_NEEDS_Y = 1 << 8,    /* backward reads y */
+    OP_X_GAPS = 1 << 9,     /* honours x_gap */
+    OP_Y_GAPS = 1 << 10,    /* honours y_gap */
+    OP_AGAIN = 1 << 11,   /* forward is cheap and honours again: y need not be kept for backward */
+    OP_IS_ACT = 1 << 12,  /* an activation: op_act says which */
+    OP_IS_SUM = 1 << 13,  /* y = x[0] + x[1]: no backward, dy goes to both */
+    OP_SELECTS = 1 << 14, /* each y is one of x[0], and its dy goes to that alone */
+    /* y = the samples of all x[i] one after the other; forward leaves those out that lie there, backward the
+     * dx[i] that lie in dy. */
+    OP_JOINS = 1 << 15,
+    OP_OUTPUT = 1 << 16, /* the caller reads y after the whole net ran; opts: lens_output_opts */
 };
 
 /* One option for text, help and defaults. The field lies at `offset` of the option struct. */

@@ -7,15 +7,8 @@
 #define OP_PANEL_H
 
 #include "base/tuning.h"
+#include "op/blocks.h"
 #include "op/corr.h"
-
-/* As in gemm.c: for the estimates that decide between serial and parallel. */
-#define MACS_PER_NS 30.0
-
-static inline int imin(int a, int b) { return a < b ? a : b; }
-static inline int imax(int a, int b) { return a > b ? a : b; }
-static inline int up(int n, int size) { return (n + size - 1) / size; } /* n >= 0 */
-static inline size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
 /* What a layout is for: a pass, or one of the two ways of corr_weights. */
 typedef enum panel_purpose { FORWARD, THROUGH_BEFORE, ADJOINT, DOTS, OUTER } panel_purpose;

@@ -3,20 +3,15 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/wino.h"
 #include "base/tuning.h"
+#include "op/blocks.h"
 
 #include <string.h>
 
-/* As in corr.c; and inputs or outputs transformed. */
-#define MACS_PER_NS  30.0
+/* Inputs or outputs transformed by a core; as MACS_PER_NS. */
 #define CELLS_PER_NS 5.0
 
 /* Floats between the points of V and M: a power of two would put them all in one set of L1. */
 enum { PAD = 16 };
-
-static int imin(int a, int b) { return a < b ? a : b; }
-static int imax(int a, int b) { return a > b ? a : b; }
-static int up(int n, int size) { return (n + size - 1) / size; }
-static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
 static int points_of(int m, int k) { return (m + k - 1) * (m + k - 1); }
 
@@ -457,7 +452,7 @@ void wino_weights(const conv_shape *s, int m, const struct kern *kern, pool *wor
                       .dw = dw,
                       .thread_scratch = thread_scratch,
                       .thread_stride = thread_stride };
-    lay_out_weights(&j, s, m, kern, n, pool_threads(workers));
+    lay_out_weights(&j, s, m, kern, n, pool_active(workers));
     double macs = (double)j.w.points * j.out * j.in * n * j.w.in.tiles;
     pool_run(workers, up(s->o, j.out) * up(s->c, j.in), macs / MACS_PER_NS, block_task, &j);
 }

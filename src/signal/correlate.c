@@ -48,9 +48,6 @@ typedef struct direct_job {
     bool flip;
 } direct_job;
 
-static int imin(int a, int b) { return a < b ? a : b; }
-static int imax(int a, int b) { return a > b ? a : b; }
-
 static void add_row(const direct_job *job, int i, int u) {
     int r = i + u - job->top;
     if (r < 0 || r >= job->h) return;

@@ -36,9 +36,6 @@ typedef struct filter {
     size_t panel_floats, room_each;
 } filter;
 
-static int imin(int a, int b) { return a < b ? a : b; }
-static int imax(int a, int b) { return a > b ? a : b; }
-
 /* The pixel that stands at `at`, -1 for a zero. */
 static int source(lens_border border, int at, int n) {
     if (at >= 0 && at < n) return at;
