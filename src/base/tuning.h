@@ -62,9 +62,6 @@ enum {
  *   CHUNK_BYTES     of partial weight gradients, added up in the end: 4 MiB pass through L3 in 0.1 ms.
  *   WINO_MAPS, WINO_SIDE   fewest maps and smallest output side for Winograd, whose estimate of costs
  *                   (wino.c) knows nothing of the overhead of calls.
- *   WINO_WEIGHTS    least c*o / (c + o) * side for a weight gradient by Winograd: at 256 (16 maps of 32x32, 32 of
- *                   16x16, 64 of 8x8, batch 64) the direct way takes 1.9, 3.1 and 2.2 of its time (2026-11-21,
- *                   Zen 5, one thread).
  *   WINO_SUM        tiles a weight gradient sums over at a time: fewer, and reading and writing the sums counts; more,
  *                   and less of the transforms stays in L2. 3x3 of 64 maps of 56x56, one thread: 7.4 ms with 32
  *                   tiles, 6.7 with 64, 7.1 with 128 (2026-11-21, Zen 5).
@@ -85,7 +82,6 @@ enum {
     TUNE_CHUNK_BYTES = 4096,
     TUNE_WINO_MAPS = 5, /* and SIDE: more than the exact worked examples have */
     TUNE_WINO_SIDE = 5,
-    TUNE_WINO_WEIGHTS = 5,
     TUNE_WINO_SUM = 8,
     TUNE_WINO_BLOCK = 20,
     TUNE_WINO_BYTES = 16 << 20,
@@ -104,7 +100,6 @@ enum {
     TUNE_CHUNK_BYTES = 4 << 20,
     TUNE_WINO_MAPS = 16,
     TUNE_WINO_SIDE = 4,
-    TUNE_WINO_WEIGHTS = 256,
     TUNE_WINO_SUM = 64,
     TUNE_WINO_BLOCK = 128,
     TUNE_WINO_BYTES = 16 << 20,
