@@ -67,9 +67,6 @@ enum {
  *   CHUNK_BYTES     of partial weight gradients, added up in the end: 4 MiB pass through L3 in 0.1 ms.
  *   WINO_MAPS, WINO_SIDE   fewest maps and smallest output side for Winograd, whose estimate of costs
  *                   (wino.c) knows nothing of the overhead of calls.
- *   WINO_WEIGHTS    least c*o / (c + o) * side for a weight gradient by Winograd: of 30 shapes at batch 16 and
- *                   64 (2026-11-21, Zen 5, two threads) the direct way took 0.1 to 0.77 of its time up to 360, and
- *                   0.97 to 1.9 from 670 on.
  *   WINO_SUM        tiles a weight gradient sums over at a time: fewer, and reading and writing the sums counts; more,
  *                   and less of the transforms stays in L2. 3x3 of 64 maps of 56x56, one thread: 7.4 ms with 32
  *                   tiles, 6.7 with 64, 7.1 with 128 (2026-11-21, Zen 5).
@@ -90,7 +87,6 @@ enum {
     TUNE_CHUNK_BYTES = 4096,
     TUNE_WINO_MAPS = 5, /* and SIDE: more than the exact worked examples have */
     TUNE_WINO_SIDE = 5,
-    TUNE_WINO_WEIGHTS = 5,
     TUNE_WINO_SUM = 8,
     TUNE_WINO_BLOCK = 20,
     TUNE_WINO_BYTES = 16 << 20,
@@ -109,7 +105,6 @@ enum {
     TUNE_CHUNK_BYTES = 4 << 20,
     TUNE_WINO_MAPS = 16,
     TUNE_WINO_SIDE = 4,
-    TUNE_WINO_WEIGHTS = 512,
     TUNE_WINO_SUM = 64,
     TUNE_WINO_BLOCK = 128,
     TUNE_WINO_BYTES = 16 << 20,

@@ -50,13 +50,6 @@ int wino_estimate(const conv_shape *s, bool adjoint) {
     return best;
 }
 
-/* Transforms cost c + o a tile, products c*o, so that c*o / (c + o) says how little the former weigh; and
- * the sums at the points, c*o each, are transformed but once for all tiles. F(2x2) never won by much. */
-int wino_weights_estimate(const conv_shape *s) {
-    double maps = (double)s->c * s->o / (s->c + s->o);
-    return maps * (s->oh < s->ow ? s->oh : s->ow) < TUNE_WINO_WEIGHTS ? 0 : 4;
-}
-
 /* ---- Layout ---------------------------------------------------------------------------------- */
 
 static void lay_out(wino *w, const conv_shape *s, bool adjoint, int m, const struct kern *kern) {

@@ -45,8 +45,6 @@ void wino_build(wino *, const conv_shape *, bool adjoint, int m, const struct ke
 void wino_pack(wino *, const struct kern *, pool *, const float *w, const float *scale);
 void wino_run(const wino *, const corr_io *);
 
-/* The m that suits the weight gradient, where the forward pass has one; 0: the direct way. */
-int wino_weights_estimate(const conv_shape *);
 /* dw (o, c, k, k) = G' dU G, dU[point] = sum over the tiles of n pictures of (A dy A')[point] V[point]', in
  * the order of the tiles, by groups; where the forward pass can. */
 size_t wino_weights_thread_bytes(const conv_shape *, int m, const struct kern *, int batch);
