@@ -36,11 +36,12 @@ LIBRARIES = ["PyTorch", "ONNX Runtime", "OpenVINO", "ncnn", "OpenCV"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLOWER_THAN_OWN, SLOWER_THAN_ALL = 1.6, 3.0
 
-# What holds lenslet and its peers to an instruction set; ONNX Runtime, ncnn and OpenCV choose by the CPU alone
-# and are left out. oneDNN, inside PyTorch and OpenVINO, reads either of its names.
+# What holds lenslet and the libraries of HELD to an instruction set (PyTorch computes by ATen, oneDNN and MKL,
+# OpenVINO by oneDNN). The others choose by the CPU alone.
 LEVELS = {"avx2": {"LENSLET_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
-                   "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
-HELD = ["PyTorch", "OpenVINO"]
+                   "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+                   "OPENCV_CPU_DISABLE": "AVX512F,AVX512-COMMON,AVX512-SKX,AVX512-CNL,AVX512-CLX,AVX512-ICL"}}
+HELD = ["PyTorch", "OpenVINO", "OpenCV"]
 
 
 def lenslet(options, *arguments):
@@ -317,8 +318,9 @@ def cpu_name():
 def write(options, peers, results, grown):
     libraries = [name for name in LIBRARIES if any(best_of(r, name) for r in results)]
     versions = ", ".join(sorted({"%s %s" % (p.name, p.version) for p in peers}))
+    level = options.level and " held to " + options.level or ""
     lines = ["%s%s, %d threads, peak %.0f GFLOP/s, %s: milliseconds, median of %d interleaved rounds of %g s." % (
-        cpu_name(), options.level and " held to " + options.level or "", options.threads, options.peak, time.strftime("%Y-%m-%d"), options.rounds, options.seconds),
+        cpu_name(), level, options.threads, options.peak, time.strftime("%Y-%m-%d"), options.rounds, options.seconds),
         versions + ".", ""]
     lines += summary(results, libraries, options.peak)
     if grown:

@@ -43,14 +43,14 @@ typedef struct member {           /* a worker, or the caller: member 0 */
 
 struct pool {
     _Alignas(64) atomic_int pending; /* pieces not finished; its own line: the caller polls it */
-    _Alignas(64) int count, shares,
-        each; /* each: pieces of a share; these and fn, arg: of the run under way */
+    _Alignas(64) int count, shares;  /* of the run under way, as are each, fn and arg */
+    int each;                        /* pieces of a share */
     pool_fn *fn;
     void *arg;
     int threads; /* caller included */
-    int cpus,
-        limit; /* CPUs that runs may use, 0 = to be asked; of the control group, 0 = no limit */
-    bool told; /* cpus was given */
+    int limit;   /* CPUs of the control group, 0 = no limit */
+    int cpus;    /* that runs may use, 0 = to be asked */
+    bool told;   /* cpus was given */
     struct timespec asked;
     member *members;
 };
