@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/gemm.h"
+#include "base/base.h"
 #include "base/tuning.h"
 #include "op/blocks.h"
 

@@ -109,17 +109,16 @@ typedef struct op_run {
     bool train;  /* dropout draws, batch norm uses the batch; backward will follow */
     bool repack; /* weights changed since this session last ran this pass (forward, backward) of the
                      node: rebuild what it keeps in `cache`, zeros at first unless every pass repacks */
-    bool
-        again; /* forward of OP_AGAIN kinds, before backward: write the y of this step once more, from x,
-                    param and saved; change nothing else */
+    /* Forward of OP_AGAIN kinds, before backward: write the y of this step once more, from x, param and saved;
+     * change nothing else. */
+    bool again;
     bool frozen; /* no parameter gradients; batch norm and dropout behave as in inference */
     /* Forward of OP_FUSES_ACT kinds: apply this to the result. */
     act_kind act;
     float slope;
     bool act_back; /* backward of OP_FUSES_BACK kinds: dy belongs to the result of act */
-    bool
-        masks; /* backward, if op_kind.masks allows it: x[0] came from a relu, and dx[0] is wanted of what
-                      that read */
+    /* Backward, if op_kind.masks allows it: x[0] came from a relu, and dx[0] is wanted of what that read. */
+    bool masks;
     bool adds; /* backward of OP_ADDS kinds: add to dx[0] instead of overwriting it */
     /* Forward of OP_FUSES_SUM kinds, and of OP_FUSES_NORM kinds outside training: added to the result,
      * before act; shaped like y. */
