@@ -237,13 +237,14 @@ static void five_rows(void **state) {
     (void)state;
     char why[256];
     lens_ctx *ctx;
-    assert_int_equal(lens_ctx_new(&ctx, &(lens_ctx_opts){ .threads = 1, .isa = "scalar" }, why),
-                     LENS_OK);
+    assert_int_equal(
+        lens_ctx_new(&ctx, &(lens_ctx_opts){ .threads = 1, .isa = "scalar", .strict = true }, why),
+        LENS_OK);
     lens_net *net;
     static float picture[3 * 28 * 28];
     make_model(ctx, &net, picture);
     lens_session *session = run_model(ctx, net, picture);
-    plotted *p = plot("stages -m run/model.safetensors -d shapes --index 3");
+    plotted *p = plot("stages --strict -m run/model.safetensors -d shapes --index 3");
     static const struct {
         const char *row, *node;
     } rows[] = { { "convolution", "conv1" }, { "activation", "relu1" }, { "pooling", "pool1" } };
@@ -255,7 +256,7 @@ static void five_rows(void **state) {
     }
     free(p);
     /* The kernels are means over the three input channels; smoothing keeps their centres. */
-    p = plot("stages -m run/model.safetensors -d shapes --index 3");
+    p = plot("stages --strict -m run/model.safetensors -d shapes --index 3");
     lens_param w;
     assert_ok(ctx, lens_net_param_named(net, "conv1.weight", &w));
     for (int o = 0; o < 6; o++)
@@ -268,13 +269,13 @@ static void five_rows(void **state) {
         }
     free(p);
     /* One unit: what is written adds up to what the engine has. */
-    p = plot("unit -m run/model.safetensors -d shapes --index 3 --layer conv2 --at 5,4,3");
+    p = plot("unit --strict -m run/model.safetensors -d shapes --index 3 --layer conv2 --at 5,4,3");
     lens_tensor t;
     assert_ok(ctx, lens_peek(session, lens_net_find(net, "conv2"), LENS_VALUE, &t));
     assert_true(array(p, "engine")[0] == t.data[(5 * 10 + 4) * 10 + 3]);
     double sum = p->exact[p->first[named(p, "bias")]] + total(p, named(p, "products"));
     assert_near(sum, p->exact[p->first[named(p, "sum")]], 1e-12);
-    assert_near(sum, (double)array(p, "engine")[0], 1e-5 * fabs(sum));
+    assert_near(sum, (double)array(p, "engine")[0], 1e-6 * fabs(sum));
     assert_near(total(p, named(p, "subtotals")), total(p, named(p, "products")), 1e-12);
     assert_int_equal(size_of(p, named(p, "products")), 6 * 25);
     assert_true(array(p, "result")[0] == fmaxf(array(p, "engine")[0], 0));

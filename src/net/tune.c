@@ -160,7 +160,7 @@ done:
 
 /* ---- Choosing ------------------------------------------------------------------------------- */
 
-/* MACHINE<tab>WORK: all that a time depends on. Only kernels of 3x3 and step 1 have a choice, so label and
+/* MACHINE<tab>WORK: all that a time depends on. Only kernels of 3x3 and 5x5 and step 1 have a choice, so label and
  * shapes say the rest. */
 static void key_of(const tuner *t, const op_node *d, op_pass pass, char *key, size_t size) {
     static const char *const name[] = { "forward", "input gradient", "weight gradient" };

@@ -43,8 +43,8 @@ typedef struct corr_walk {
     int first_tap, taps; /* its part of row[] and of the packed weights, per group */
 } corr_walk;
 
-/* A pass, planned. Lives in a session's cache, followed by its tables: plan with corr_bytes, then
- * corr_build once into zeroed memory (it does nothing the second time). */
+/* A pass, planned. Lives in a session's cache or scratch, followed by its tables: plan with corr_bytes, then
+ * corr_build into that memory. */
 typedef struct corr {
     bool adjoint;
     conv_shape s;

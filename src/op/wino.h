@@ -23,7 +23,7 @@
 
 #include "op/corr.h"
 
-/* A pass, planned: in a session's cache, like corr. */
+/* A pass, planned: in a session's cache or scratch, like corr. */
 typedef struct wino {
     bool adjoint, flip;
     int m, k;   /* outputs of a tile along an axis, cells of a kernel */

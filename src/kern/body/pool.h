@@ -263,7 +263,7 @@ static void max_pool_back(const pool_job *job, const float *dy, const uint8_t *s
     }
     if (job->h <= 0 || job->w <= 0) return;
     memset(dx, 0, (size_t)job->h * (size_t)job->w * sizeof *dx);
-    /* From a window's first cell, by its switch: divisions would take twice as long. */
+    /* From a window's first cell, by its switch. */
     int32_t cell[256];
     for (int i = 0; i < job->kh * job->kw; i++) cell[i] = i / job->kw * job->w + i % job->kw;
     for (int oy = 0; oy < job->oh; oy++) {

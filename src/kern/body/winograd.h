@@ -66,8 +66,7 @@ V_INLINE void wino_in_axis(const int n, const vf *d, vf *z) {
     z[n - 1] = wino_even_powers(p->all, pairs, d + 1);
 }
 
-/* point^i, even powers exactly: rounded ones would not cancel what a constant input leaves at the points,
- * and cost the sums over a plane a digit. */
+/* point^i, even powers exactly: rounded ones would not cancel what a constant input leaves at the points. */
 V_INLINE float wino_power(const wino_point_set *p, const int j, const int i) {
     float power = i % 2 ? p->point[j] : 1;
     V_UNROLL for (int k = 0; k < i / 2; k++) power *= p->square[j];
