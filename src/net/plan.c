@@ -348,6 +348,10 @@ static void rest(planner *p, int owner) {
     if (resume <= value->last) value->pause = pause, value->resume = resume;
 }
 
+static bool honours(const planner *p, int node, unsigned gaps) {
+    return has(p, node, p->opts->train ? gaps : gaps | OP_RUN_GAPS);
+}
+
 /* Whether the value of input k of concatenation i may lie in that of i, with gaps between its samples: those who
  * write and read it, forward and backward, leave them out. Backward of i comes first, so that others add their
  * gradients to what lies in that of i.
@@ -358,16 +362,18 @@ static bool may_lie_in(const planner *p, int i, int k) {
     const memory_plan *plan = p->plan;
     int source = p->net->node[i]->input[k]->index, owner = p->owner[source], reads = 0;
     int value = plan->node[source].value;
-    if (!has(p, owner, OP_Y_GAPS) || plan->buffer[value].in != PLAN_NONE || overwritten(p, i))
+    if (!honours(p, owner, OP_Y_GAPS) || plan->buffer[value].in != PLAN_NONE || overwritten(p, i))
         return false;
+    if (!p->opts->train && plan->node[owner].addend != PLAN_NONE) return false;
     for (int m = owner; m != PLAN_NONE; m = p->next[m]) {
-        if (net_is_output(p->net->node[m]) || (m != owner && !plan_backs(plan, m))) return false;
+        bool merged = p->opts->train ? plan_backs(plan, m) : plan->node[m].head != m;
+        if (net_is_output(p->net->node[m]) || (m != owner && !merged)) return false;
         for (int r = p->first[m]; r < p->first[m + 1]; r++) {
             int reader = p->reader[r];
             if (reader == i)
                 reads++;
             else if (plan->node[reader].value != value &&
-                     (reader > i || !has(p, reader, OP_X_GAPS)))
+                     (reader > i || !honours(p, reader, OP_X_GAPS)))
                 return false;
         }
     }
@@ -377,12 +383,17 @@ static bool may_lie_in(const planner *p, int i, int k) {
 static void join(planner *p, int i) {
     const op_node *op = &p->net->node[i]->op;
     size_t at = 0;
+    bool all = true;
     for (int k = 0; k < op->inputs; at += shape_count(op->in[k++])) {
-        if (!may_lie_in(p, i, k)) continue;
+        if (!may_lie_in(p, i, k)) {
+            all = false;
+            continue;
+        }
         plan_buffer *part = &p->plan->buffer[p->plan->node[p->net->node[i]->input[k]->index].value];
         part->in = p->plan->node[i].value;
         part->at = at;
     }
+    if (all && !p->opts->train) p->plan->node[i].forward = PLAN_SKIP;
 }
 
 static void plan_values(planner *p) {
@@ -426,8 +437,8 @@ static void plan_values(planner *p) {
         /* The caller reads outputs between forward and backward, and may hand them back as dy. */
         if (net_is_output(net->node[i])) extend(p, value, backward_begins(p));
     }
-    for (int i = 0; p->opts->train && !p->opts->watch && i < net->nodes; i++)
-        if (has(p, i, OP_JOINS)) join(p, i);
+    for (int i = 0; !p->opts->watch && i < net->nodes; i++)
+        if (has(p, i, OP_JOINS) && runs(p, i)) join(p, i);
     for (int i = 0; p->opts->train && !p->opts->watch && i < net->nodes; i++)
         if (p->owner[i] == i && p->plan->buffer[p->plan->node[i].value].in == PLAN_NONE) rest(p, i);
 }

@@ -187,6 +187,8 @@ void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
         .n = r->n,
         .in = r->x[0],
         .out = r->y,
+        .in_gap = r->x_gap,
+        .out_gap = r->y_gap,
         .bias = r->norm.node     ? f.bias
                 : d->params == 2 ? r->param[1]
                                  : NULL,
@@ -199,7 +201,11 @@ void conv_forward(const op_run *r, const conv_shape *s, bool adjoint) {
     if (r->before.node)
         io.before = (corr_before){ f.before, f.shift, r->before.act, r->before.slope };
     conv_pass_run(&pass, packed, repack, r->param[0], r->norm.node ? f.scale : NULL, &io);
-    if (!fused) r->kern->act(r->act, r->slope, (size_t)r->n * shape_count(d->out), r->y, r->y);
+    size_t count = shape_count(d->out);
+    for (size_t n = 0; !fused && n < (size_t)r->n; n++) {
+        float *y = r->y + n * (count + r->y_gap);
+        r->kern->act(r->act, r->slope, count, y, y);
+    }
 }
 
 bool conv_takes_before(const op_node *d, const conv_shape *s, bool adjoint, op_choice by) {

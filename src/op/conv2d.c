@@ -202,11 +202,11 @@ static void constrain(const op_node *d, int param, float *value) {
 #define CONV_KIND(kind_name, kind_formula)                                                         \
     {                                                                                              \
         .name = kind_name, .formula = kind_formula,                                                \
-        .flags = OP_FUSES_ACT | OP_ADDS | OP_FUSES_NORM | OP_NEEDS_X, .min_inputs = 1,             \
-        .max_inputs = 1, .opts_size = sizeof(lens_conv2d_opts), .options = options,                \
-        .infer = infer, .plan = plan, .forward = forward, .backward = backward,                    \
-        .constrain = constrain, .takes_before = takes_before, .masks = masks,                      \
-        .algorithm = algorithm,                                                                    \
+        .flags = OP_FUSES_ACT | OP_ADDS | OP_FUSES_NORM | OP_NEEDS_X | OP_RUN_GAPS,                \
+        .min_inputs = 1, .max_inputs = 1, .opts_size = sizeof(lens_conv2d_opts),                   \
+        .options = options, .infer = infer, .plan = plan, .forward = forward,                      \
+        .backward = backward, .constrain = constrain, .takes_before = takes_before,                \
+        .masks = masks, .algorithm = algorithm,                                                    \
     }
 
 const op_kind op_conv2d = CONV_KIND(

@@ -236,9 +236,9 @@ static void run_task(void *arg, int task, int thread) {
     size_t in_plane = (size_t)c->in_h * (size_t)c->in_w,
            out_plane = (size_t)c->out_h * (size_t)c->out_w;
     size_t map = (size_t)image * (size_t)c->s.groups + (size_t)group;
-    const float *in = io->in + map * (size_t)c->in_c * in_plane;
+    const float *in = io->in + map * (size_t)c->in_c * in_plane + (size_t)image * io->in_gap;
     size_t first_out = map * (size_t)c->out_c * out_plane;
-    float *out = io->out + first_out;
+    float *out = io->out + first_out + (size_t)image * io->out_gap;
     const float *add = io->add ? io->add + first_out : NULL;
     char *scratch = (char *)io->thread_scratch + (size_t)thread * io->thread_stride;
     float *flat = (float *)(scratch + align64(sizeof(float) * (panel_floats(c) + LENS_SLACK)));

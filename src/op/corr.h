@@ -97,9 +97,10 @@ typedef struct corr_io {
     int n;
     const float *in;
     float *out;
-    const float *bias; /* per output map, or NULL */
-    const float *add;  /* like out, maybe out itself, or NULL; act then takes a stride of 1 */
-    act_kind act;      /* ACT_NONE, ACT_RELU, ACT_LEAKY */
+    size_t in_gap, out_gap; /* floats between one image and the next; add and mask have none */
+    const float *bias;      /* per output map, or NULL */
+    const float *add;       /* like out, maybe out itself, or NULL; act then takes a stride of 1 */
+    act_kind act;           /* ACT_NONE, ACT_RELU, ACT_LEAKY */
     float slope;
     const float
         *mask; /* for wino_run alone: like out, which is 0 where this is not above 0; or NULL */

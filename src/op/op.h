@@ -141,7 +141,7 @@ typedef struct op_run {
     float *const *dparam; /* backward: overwrite; NULL = not wanted (frozen or not trainable) */
 
     /* Floats between the end of a sample and the next one: of x[0] and dx[0], where the kind has
-     * OP_X_GAPS, of y and dy, where it has OP_Y_GAPS. Everything else is packed. */
+     * OP_X_GAPS, of y and dy, where it has OP_Y_GAPS; see OP_RUN_GAPS. Everything else is packed. */
     size_t x_gap, y_gap;
 
     void *saved, *cache, *scratch;
@@ -166,6 +166,7 @@ enum {
     OP_NEEDS_Y = 1 << 8,    /* backward reads y */
     OP_X_GAPS = 1 << 9,     /* honours x_gap */
     OP_Y_GAPS = 1 << 10,    /* honours y_gap */
+    OP_RUN_GAPS = 1 << 17,  /* honours both outside training, y_gap if there is no addend */
     OP_AGAIN = 1 << 11,   /* forward is cheap and honours again: y need not be kept for backward */
     OP_IS_ACT = 1 << 12,  /* an activation: op_act says which */
     OP_IS_SUM = 1 << 13,  /* y = x[0] + x[1]: no backward, dy goes to both */

@@ -5,6 +5,7 @@
 #include "base/tuning.h"
 #include "op/blocks.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Inputs or outputs transformed by a core; as MACS_PER_NS. */
@@ -178,6 +179,7 @@ static void transform_input(const run_job *r, int group, int c, float *v) {
     const wino *w = r->w;
     wino_tiles g = group_tiles(r, &w->in, group);
     ptrdiff_t plane = plane_of(&g);
+    g.image += (ptrdiff_t)r->io->in_gap;
     r->io->kern->wino_in(w->m, w->k, &g, r->io->in + c * plane, c + 1 < w->in_c ? plane : 0,
                          v + (ptrdiff_t)c * r->g.columns, r->g.v_point);
 }
@@ -209,6 +211,8 @@ static void finish(const run_job *r, int group, int b, const float *v, float *m)
     const corr_io *io = r->io;
     wino_tiles g = group_tiles(r, &w->out, group);
     ptrdiff_t plane = plane_of(&g);
+    assert(!io->out_gap || (!io->add && !io->mask));
+    g.image += (ptrdiff_t)io->out_gap;
     int last = imin(w->out_c, (b + 1) * w->rows);
     for (int point = 0; point < w->points; point++)
         multiply(r, point, b, g.count, v + point * r->g.v_point, m + point * r->g.m_point);
