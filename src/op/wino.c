@@ -345,7 +345,9 @@ static void lay_out_weights(weights_job *j, const conv_shape *s, int m, const st
 size_t wino_weights_thread_bytes(const conv_shape *s, int m, const struct kern *kern, int batch) {
     weights_job j = { .n = 0 };
     lay_out_weights(&j, s, m, kern, batch, 1);
-    return j.bytes;
+    /* More threads only make blocks smaller, but smaller ones may have the longer rows of d: see PAD. */
+    size_t longer = (size_t)(j.w.points * j.images * j.rows * j.dy.g.across * PAD);
+    return j.bytes + sizeof(float) * longer;
 }
 
 typedef struct tile_group {
@@ -450,6 +452,7 @@ void wino_weights(const conv_shape *s, int m, const struct kern *kern, pool *wor
                       .thread_scratch = thread_scratch,
                       .thread_stride = thread_stride };
     lay_out_weights(&j, s, m, kern, n, pool_active(workers));
+    assert(j.bytes <= thread_stride);
     double macs = (double)j.w.points * j.out * j.in * n * j.w.in.tiles;
     pool_run(workers, up(s->o, j.out) * up(s->c, j.in), macs / MACS_PER_NS, block_task, &j);
 }
