@@ -180,7 +180,7 @@ static void session_within_a_limit(void **state) {
         }
         lens_ctx_free(ctx);
     }
-    if (least >= bytes * 2 / 3) fail_msg("%zu bytes within the limit, %zu without", least, bytes);
+    if (least >= bytes * 4 / 5) fail_msg("%zu bytes within the limit, %zu without", least, bytes);
 }
 
 static void blocks_within_a_limit(void **state) {
