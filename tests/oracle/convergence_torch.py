@@ -7,8 +7,9 @@ DATA is a folder as `lenslet train` reads it, DATA/{train,test}/CLASS/*; OUT get
 OUT/pytorch, each with a log.csv, for `lenslet plot curves OUT/lenslet OUT/pytorch`. Both start from the weights of
 OUT/start.pth, drawn by PyTorch, and take plain SGD (batch 128, rate 0.1, momentum 0.9, weight decay 1e-4) over the
 same pictures without augmentation; each shuffles them in its own way, so the curves follow each other to within what
-another order does. EPOCHS is 3. Ends with 0; 1 where the training loss of an epoch is
-further from PyTorch's than 5 %; 77 where PyTorch or Pillow is not installed.
+another order does: PyTorch's first epoch on CIFAR-10 ends between 1.48 and 1.57 with three orders, lenslet's between 1.53 and
+1.66 with four (2026-11-21). EPOCHS is 3. Ends with 0; 1 where the training loss of an epoch is further from PyTorch's
+than such a spread, 12 %; 77 where PyTorch or Pillow is not installed.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -28,7 +29,7 @@ except ImportError as missing:
     print(f"SKIPPED, nothing was checked: {missing}")
     sys.exit(77)
 
-BATCH, RATE, MOMENTUM, DECAY, LIMIT = 128, 0.1, 0.9, 1e-4, 0.05
+BATCH, RATE, MOMENTUM, DECAY, LIMIT = 128, 0.1, 0.9, 1e-4, 0.12
 COLUMNS = "epoch step rate train_loss train_accuracy val_loss val_accuracy best seconds images_per_s".split()
 
 
