@@ -157,7 +157,7 @@ lens_status convert_clip(import *m, const onnx_node *n) {
     if (im_has_input(n, 2)) LENS_TRY(im_float(m, n, im_input(m, n, 2), &high));
     if (!(fabsf(low) <= FLT_MAX)) low = -FLT_MAX;
     if (!(fabsf(high) <= FLT_MAX)) high = FLT_MAX;
-    alone.inputs = 1;
+    alone.inputs = imin(n->inputs, 1);
     return unary(m, &alone, "clip", (double)low, (double)high);
 }
 
