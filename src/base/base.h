@@ -74,6 +74,9 @@ const struct kern *ctx_kern(const lens_ctx *); /* kern/kern.h; never NULL */
 const struct kern *kern_select(const char *isa, char *why, size_t why_size);
 const char *kern_name(const struct kern *);
 
+/* Of the CPU's second-level cache; 0: unknown. No result may depend on it. */
+size_t cpu_l2_bytes(void);
+
 /* a*b and a+b into *out; false on overflow, *out untouched. */
 bool mul_size(size_t a, size_t b, size_t *out);
 bool add_size(size_t a, size_t b, size_t *out);

@@ -1,9 +1,10 @@
-/* cpus.c - how many CPUs this process may use.
+/* cpus.c - how many CPUs this process may use, and the cache of one.
  *
  * Invariant: never more than the affinity mask allows, never less than one; whatever cannot be read
  * sets no limit.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
 #include "base/pool.h"
 
 #include <limits.h>
@@ -117,4 +118,13 @@ int pool_default_threads(void) {
     int cpus = pool_affinity_cpus(),
         quota = pool_cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");
     return quota && quota < cpus ? quota : cpus;
+}
+
+size_t cpu_l2_bytes(void) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes > 0 ? (size_t)bytes : 0;
+#else
+    return 0;
+#endif
 }

@@ -57,13 +57,17 @@ typedef enum tile_init {
  *
  * Each C[m][n] is one chain of fused multiply-adds (multiply, then add, at the scalar level) in the
  * order k = 0, 1, ...: its bits depend neither on the tile's size nor on how k was split with
- * TILE_LOAD. 1 <= rows <= tile_rows[v] and columns <= v*lanes for v = ceil(columns/lanes). b: slack. */
+ * TILE_LOAD. 1 <= rows <= tile_rows[v] and columns <= v*lanes for v = ceil(columns/lanes). b: slack.
+ *
+ * Step k fetches the cache line of fetch[k*fetch_k], which some later tile wants; NULL: that of A some steps on. */
 typedef struct tile_job {
     const float *a;
     ptrdiff_t a_k;
     const float *b;
     const int32_t *b_row; /* offset of row k, or NULL: k*b_k */
     ptrdiff_t b_k;
+    const float *fetch;
+    ptrdiff_t fetch_k;
     float *c;
     ptrdiff_t c_m;
     int k, rows, columns;

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "op/panel.h"
+#include "base/base.h"
 #include <assert.h>
 #include <string.h>
 
@@ -67,11 +68,14 @@ void panel_lay_out(corr *c, const conv_shape *s, panel_purpose to) {
     }
     /* Rows of a block: the panel, or what is read in its place, within its share of L2, and the flat
      * positions short enough that the dropped columns' scratch stays small; at least one row. A weight
-     * gradient takes a few channels at a time: its offsets need only be 32-bit. */
+     * gradient takes a few channels at a time: its offsets need only be 32-bit. What is read in place lies apart
+     * and gains nothing from a larger share. */
     size_t row_bytes =
         sizeof(float) * (size_t)(c->in_c * c->phases_y * c->phases_x) * (size_t)c->pitch;
     bool weights = to == DOTS || to == OUTER;
-    size_t room = weights ? sizeof(float) * (size_t)INT32_MAX : TUNE_PANEL_BYTES;
+    size_t room = weights     ? sizeof(float) * (size_t)INT32_MAX
+                  : c->direct ? TUNE_PANEL_BYTES
+                              : TUNE_PANEL_OF(cpu_l2_bytes());
     int positions = to == OUTER ? TUNE_OUTER_POSITIONS : TUNE_FLAT_POSITIONS;
     int fit = imin((int)(room / row_bytes) - c->span_y, positions / c->pitch);
     fit = imax(1, imin(grid_rows, fit));
@@ -111,8 +115,7 @@ void panel_choose_tile(corr *c, const struct kern *kern) {
         panel_contiguous(c) ? 0 : (double)c->out_c * c->block * (8 + 2.0 * columns / kern->lanes);
     bool rows_possible = c->grid_x == 1 && !panel_contiguous(c);
     bool turn_possible = panel_contiguous(c) && c->taps == c->in_c && c->walks == 1;
-    /* Turned tiles are transposed, some 6 slots a vector, and stream both operands: 14x14 planes, with 6 %
-     * fewer steps, gained nothing (1024 to 256 maps, 16 pictures; 2026-11, AMD Zen 5). */
+    /* Turned tiles are transposed, some 6 slots a vector. */
     double turn = 6.0 * c->out_c * flat_length / kern->lanes;
     /* Rows of B that lie apart and start within a line: as many lines come from L2 as the taps of a row of the
      * window do not share, 9 slots a vector (tiles of 6x4 ran at 67 % of the peak, 8x3 at 78, 13x2 at 91:
@@ -122,7 +125,7 @@ void panel_choose_tile(corr *c, const struct kern *kern) {
     for (int v = 1; v <= kern->tile_vectors; v++) {
         double flat = panel_line_cost(kern, c->out_c, v, k, flat_length, fetch) + copy;
         double by_row = c->block * panel_line_cost(kern, c->out_c, v, k, columns, fetch);
-        double turned = 1.1 * panel_line_cost(kern, flat_length, v, k, c->out_c, 0) + turn;
+        double turned = panel_line_cost(kern, flat_length, v, k, c->out_c, 0) + turn;
         bool prefer_row = rows_possible && by_row < flat;
         double cost = prefer_row ? by_row : flat;
         bool prefer_turned = turn_possible && turned < cost;
