@@ -23,6 +23,7 @@
  *   v_load_bytes(p, n) v_store_bytes(p, n, x)     n <= V_LANES bytes as floats 0..255
  *   v_add v_sub v_mul v_div v_sqrt v_abs
  *   v_fma(a, b, c)                     a*b + c; one rounding, at the scalar level two
+ *   v_fma_at(p, b, c)                  the same of a = v_set1(*p), which the instruction reads itself if it can
  *   v_max(a, b) v_min(a, b)            a > b ? a : b, a < b ? a : b: b when either is NaN
  *   v_gt(a, b)                         a > b; false on NaN
  *   v_above(a, b)                      a > b, or a is NaN and b is not
@@ -57,13 +58,16 @@
 
 V_INLINE void v_prefetch(const float *p) { __builtin_prefetch(p); }
 
-/* Before a loop over accumulators: they stay in registers only if every index is a constant. And before one
- * whose body is long enough that copies of it would only fill the instruction cache. */
+/* Before a loop over accumulators: they stay in registers only if every index is a constant. Before one whose
+ * counting is worth halving. And before one whose body is long enough that copies of it would only fill the
+ * instruction cache. */
 #if defined(__clang__)
 #define V_UNROLL _Pragma("clang loop unroll(full)")
+#define V_TWICE  _Pragma("clang loop unroll_count(2)")
 #define V_ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define V_UNROLL _Pragma("GCC unroll 32")
+#define V_TWICE  _Pragma("GCC unroll 2")
 #define V_ROLLED _Pragma("GCC unroll 1")
 #endif
 

@@ -43,6 +43,11 @@ V_INLINE vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 V_INLINE vf v_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 V_INLINE vf v_div(vf a, vf b) { return _mm512_div_ps(a, b); }
 V_INLINE vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+/* Compilers merge the loads of one *p that several multiplies read; here each is to have its own. */
+V_INLINE vf v_fma_at(const float *p, vf b, vf c) {
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*p));
+    return c;
+}
 V_INLINE vf v_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 V_INLINE vf v_abs(vf a) { return _mm512_and_ps(a, v_set1_bits(0x7fffffff)); }
 V_INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }

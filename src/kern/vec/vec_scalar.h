@@ -71,6 +71,7 @@ V_INLINE vf v_sub(vf a, vf b) { return a - b; }
 V_INLINE vf v_mul(vf a, vf b) { return a * b; }
 V_INLINE vf v_div(vf a, vf b) { return a / b; }
 V_INLINE vf v_fma(vf a, vf b, vf c) { return a * b + c; }
+V_INLINE vf v_fma_at(const float *p, vf b, vf c) { return v_fma(v_set1(*p), b, c); }
 V_INLINE vf v_sqrt(vf a) { return (vf){ sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3]) }; }
 V_INLINE vf v_abs(vf a) { return (vf)((vm)a & 0x7fffffff); }
 
