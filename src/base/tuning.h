@@ -48,10 +48,13 @@ enum {
 #endif
 
 /* Convolution and dense layers. None of these changes a bit of a forward pass or an input gradient; the
- * order in which a weight gradient is summed depends on all but GEMM_K and SPLIT_MACS, and that of a dense
+ * order in which a weight gradient is summed depends on all but those of GEMM and SPLIT_MACS, and that of a dense
  * layer's forward pass on DENSE_BYTES.
  *   GEMM_K          steps of k before a tile is written back: a panel of two AVX-512 vectors is then
  *                   512*32*4 = 64 KiB, a sixteenth of L2.
+ *   GEMM_APART      the same where rows of B lie apart, in a strip of as many pages as L1 has entries for.
+ *   GEMM_STRIPS     how many strips such a product is cut into: 8 threads find some, and a row of AlexNet's 9216
+ *                   weights is 2.3 KiB of each.
  *   DENSE_BYTES     most weights of a dense layer that is packed: the size of one core's L2. Beyond, inner
  *                   products over the weights as they are stored are as fast: 40 GB/s of memory at batch 1,
  *                   215 GFLOP/s at batch 16 (AlexNet and VGG-16, two threads, 2026-11).
@@ -82,6 +85,8 @@ enum {
 #ifdef LENSLET_TINY
 enum {
     TUNE_GEMM_K = 5,
+    TUNE_GEMM_APART = 3,
+    TUNE_GEMM_STRIPS = 2,
     TUNE_DENSE_BYTES = 2048,
     TUNE_PANEL_BYTES = 2048,
     TUNE_LINE = 8,
@@ -101,6 +106,8 @@ enum {
 #else
 enum {
     TUNE_GEMM_K = 512,
+    TUNE_GEMM_APART = 128,
+    TUNE_GEMM_STRIPS = 16,
     TUNE_DENSE_BYTES = 1 << 20,
     TUNE_PANEL_BYTES = 448 << 10,
     TUNE_LINE = 16,

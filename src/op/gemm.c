@@ -61,47 +61,60 @@ void gemm_pack_b(const struct kern *kern, pool *workers, const float *bt, int n,
 typedef struct run_job {
     const struct kern *kern;
     const gemm *g;
+    int strip;                 /* panels of a task */
+    int step;                  /* of k */
     int row_blocks, row_tasks; /* row blocks in all; how many tasks share them */
 } run_job;
+
+static void run_tile(const run_job *r, int panel, int block, int k0) {
+    const gemm *g = r->g;
+    int n0 = panel * g->columns, m0 = block * g->rows, rows = imin(g->rows, g->m - m0);
+    bool last = k0 + r->step >= g->k;
+    tile_job t = {
+        .a_k = g->a_k ? g->a_k : rows,
+        .b_k = g->b_k ? g->b_k : g->columns,
+        .c = g->c + m0 * g->c_m + n0,
+        .c_m = g->c_m,
+        .k = imin(r->step, g->k - k0),
+        .rows = rows,
+        .columns = imin(g->columns, g->n - n0),
+        .init = k0 ? TILE_LOAD : g->init,
+        .act = last ? g->act : ACT_NONE,
+        .slope = g->slope,
+    };
+    t.a = (g->a_k ? g->a + m0 : g->a + (ptrdiff_t)m0 * g->k) + k0 * t.a_k;
+    t.b = (g->b_k ? g->b + n0 : g->b + (ptrdiff_t)n0 * g->k) + k0 * t.b_k;
+    t.bias = !g->bias ? NULL : g->bias + (g->init == TILE_BIAS_ROW ? m0 : n0);
+    r->kern->tile(&t);
+}
 
 static void run_task(void *arg, int task, int thread) {
     const run_job *r = arg;
     const gemm *g = r->g;
     (void)thread;
-    int panel = task / r->row_tasks, part = task % r->row_tasks;
+    int strip = task / r->row_tasks, part = task % r->row_tasks;
     int first = part * r->row_blocks / r->row_tasks,
         end = (part + 1) * r->row_blocks / r->row_tasks;
-    int n0 = panel * g->columns;
-    for (int k0 = 0; k0 == 0 || k0 < g->k; k0 += TUNE_GEMM_K) {
-        int k = imin(TUNE_GEMM_K, g->k - k0);
-        bool last = k0 + k >= g->k;
-        for (int block = first; block < end; block++) {
-            int m0 = block * g->rows, rows = imin(g->rows, g->m - m0);
-            tile_job t = {
-                .a_k = g->a_k ? g->a_k : rows,
-                .b_k = g->b_k ? g->b_k : g->columns,
-                .c = g->c + m0 * g->c_m + n0,
-                .c_m = g->c_m,
-                .k = k,
-                .rows = rows,
-                .columns = imin(g->columns, g->n - n0),
-                .init = k0 ? TILE_LOAD : g->init,
-                .act = last ? g->act : ACT_NONE,
-                .slope = g->slope,
-            };
-            t.a = (g->a_k ? g->a + m0 : g->a + (ptrdiff_t)m0 * g->k) + k0 * t.a_k;
-            t.b = (g->b_k ? g->b + n0 : g->b + (ptrdiff_t)n0 * g->k) + k0 * t.b_k;
-            t.bias = !g->bias ? NULL : g->bias + (g->init == TILE_BIAS_ROW ? m0 : n0);
-            r->kern->tile(&t);
-        }
+    int left = strip * r->strip, right = imin(up(g->n, g->columns), left + r->strip);
+    if (g->k <= r->step) { /* what moves is C: along its rows */
+        for (int block = first; block < end; block++)
+            for (int panel = left; panel < right; panel++) run_tile(r, panel, block, 0);
+        return;
     }
+    for (int k0 = 0; k0 < g->k; k0 += r->step)
+        for (int panel = left; panel < right; panel++)
+            for (int block = first; block < end; block++) run_tile(r, panel, block, k0);
 }
 
 void gemm_run(const struct kern *kern, pool *workers, const gemm *g) {
-    run_job r = { kern, g, up(g->m, g->rows), 1 };
+    run_job r = { kern, g, 1, TUNE_GEMM_K, up(g->m, g->rows), 1 };
     int panels = up(g->n, g->columns);
-    /* Few panels: let tasks share a panel by row blocks, so that threads have something to do. */
-    if (panels < 8) r.row_tasks = imin(r.row_blocks, up(8, panels));
-    double macs = (double)g->rows * g->columns * g->k * r.row_blocks / r.row_tasks;
-    pool_run(workers, panels * r.row_tasks, macs / MACS_PER_NS, run_task, &r);
+    /* Rows of B that lie apart, and those of C, are read and written in strips of some 2 KiB, where panels alone
+     * would meet another page with every row. */
+    if (g->b_k) r.strip = up(panels, TUNE_GEMM_STRIPS), r.step = TUNE_GEMM_APART;
+    int strips = up(panels, r.strip);
+    /* Few strips: let tasks share one by row blocks, so that threads have something to do. */
+    if (strips < 8) r.row_tasks = imin(r.row_blocks, up(8, strips));
+    double macs = (double)g->rows * g->columns * r.strip * g->k * r.row_blocks / r.row_tasks;
+    pool_run(workers, strips * r.row_tasks, macs / MACS_PER_NS, run_task, &r);
 }
