@@ -27,7 +27,7 @@ V_INLINE void tile_step(const int rows, const int vectors, const float *a, const
         V_UNROLL for (int v = 0; v < vectors; v++) x[v] = v_load(row + v * V_LANES);
         V_UNROLL for (int m = 0; m < rows; m++) {
             /* Two vectors: a third of the broadcasts goes into the multiplies, as far as there are loads to
-             * spare. Fewer instructions count where another thread shares the core: 14x2 then reaches 84 % of
+             * spare. Fewer instructions count where another thread shares the core: 14x2 then reaches 82 % of
              * the peak in place of 76, with V_TWICE (2026-12-01, Xeon of 2023). */
             if (vectors == 2 && m % 3 == 1) {
                 V_UNROLL for (int v = 0; v < vectors; v++) acc[m][v] =
