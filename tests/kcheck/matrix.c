@@ -49,7 +49,8 @@ static void tile_case(check *c, int rows, int columns, int depth, bool listed, t
 
     job.a_k = rows + (int)pick(c, 3);
     job.a = case_random(c, k ? (k - 1) * (size_t)job.a_k + (size_t)rows : 0, NO_SLACK);
-    job.b_k = columns + (int)pick(c, 5);
+    const int lanes = check_kern(c)->lanes, whole = (columns + lanes - 1) / lanes * lanes;
+    job.b_k = pick(c, 2) ? whole : columns + (int)pick(c, 5);
     int32_t row[64];
     size_t b_size = k ? (k - 1) * (size_t)job.b_k + (size_t)columns : 0;
     if (listed) {
@@ -59,6 +60,7 @@ static void tile_case(check *c, int rows, int columns, int depth, bool listed, t
         job.b_row = row;
     }
     job.b = case_random(c, b_size, LENS_SLACK);
+    if (pick(c, 2)) job.fetch = job.a, job.fetch_k = (int)pick(c, 100000); /* any address will do */
     if (init == TILE_BIAS_ROW) job.bias = case_random(c, (size_t)rows, NO_SLACK);
     if (init == TILE_BIAS_COLUMN) job.bias = case_random(c, (size_t)columns, LENS_SLACK);
 
