@@ -59,8 +59,8 @@ typedef enum tile_init {
  * order k = 0, 1, ...: its bits depend neither on the tile's size nor on how k was split with
  * TILE_LOAD. 1 <= rows <= tile_rows[v] and columns <= v*lanes for v = ceil(columns/lanes). b: slack.
  *
- * fetch counts where rows of B follow one another, b_k being whole vectors of `columns`: step k then fetches the
- * cache line of fetch[k*fetch_k], which some later tile wants. NULL: that of A some steps on. */
+ * fetch counts where rows of B follow one another, b_k being the one or two whole vectors of `columns`: step k then
+ * fetches the cache line of fetch[k*fetch_k], which some later tile wants. NULL: that of A some steps on. */
 typedef struct tile_job {
     const float *a;
     ptrdiff_t a_k;
