@@ -84,8 +84,8 @@ lens_status lens_machine_bandwidth(lens_ctx *ctx, int threads, size_t bytes, len
     probe p = { .kern = ctx_kern(ctx), .floats = floats };
     p.memory = ctx_alloc(ctx, all, sizeof *p.memory);
     if (!p.memory) return LENS_NOMEM;
-    memset(p.memory, 0,
-           all * sizeof *p.memory); /* else reads would find one page of zeros, in L2 */
+    /* Pages that nobody has written are all one page of zeros, which reads would find in L2. */
+    memset(p.memory, 0, all * sizeof *p.memory);
     p.once = load;
     out->read = best_rate(ctx, threads, &p, 4.0 * (double)floats);
     p.once = scale;

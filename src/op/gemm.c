@@ -110,8 +110,11 @@ void gemm_run(const struct kern *kern, pool *workers, const gemm *g) {
     run_job r = { kern, g, 1, TUNE_GEMM_K, up(g->m, g->rows), 1 };
     int panels = up(g->n, g->columns);
     /* Rows of B that lie apart, and those of C, are read and written in strips of some 2 KiB, where panels alone
-     * would meet another page with every row. */
-    if (g->b_k) r.strip = up(panels, TUNE_GEMM_STRIPS), r.step = TUNE_GEMM_APART;
+     * would meet another page with every row. Many threads have narrower ones: no bit depends on it. */
+    if (g->b_k) {
+        r.strip = up(panels, TUNE_GEMM_STRIPS * up(pool_active(workers), 8));
+        r.step = TUNE_GEMM_APART;
+    }
     int strips = up(panels, r.strip);
     /* Few strips: let tasks share one by row blocks, so that threads have something to do. */
     if (strips < 8) r.row_tasks = imin(r.row_blocks, up(8, strips));

@@ -125,7 +125,7 @@ void panel_choose_tile(corr *c, const struct kern *kern) {
     for (int v = 1; v <= kern->tile_vectors; v++) {
         double flat = panel_line_cost(kern, c->out_c, v, k, flat_length, fetch) + copy;
         double by_row = c->block * panel_line_cost(kern, c->out_c, v, k, columns, fetch);
-        /* Its blocks are few: an odd number leaves one of two threads waiting. */
+        /* Turned blocks are few: an odd number leaves one of two threads waiting. */
         int blocks = up(c->out_c, v * kern->lanes);
         double turned = (panel_line_cost(kern, flat_length, v, k, c->out_c, 0) + turn) * 2 *
                         up(blocks, 2) / blocks;

@@ -10,7 +10,13 @@ build=$(cd "${2:-build/fuzz}" && pwd) || exit 2
 corpus=$(cd "$(dirname "$0")/corpus" && pwd) || exit 2
 if [ $# -gt 2 ]; then
     shift 2
-    fuzzers=$(printf ' %s' "$@")
+    fuzzers=$*
+    for name; do
+        [ -x "$build/tests/fuzz/fuzz_$name" ] || {
+            echo "soak: no fuzzer called $name in $build/tests/fuzz" >&2
+            exit 2
+        }
+    done
 else
     fuzzers=$(cd "$build/tests/fuzz" && find . -name 'fuzz_*' -type f -perm -u+x | sed 's/.*fuzz_//' | sort)
 fi

@@ -112,7 +112,8 @@ V_INLINE void tile_body(const int rows, const int vectors, const tile_job *job) 
     }
     if (job->b_row)
         tile_loop(rows, vectors, TILE_LISTED, job, acc);
-    else if (vectors <= 2 && job->b_k == vectors * V_LANES) /* wider: rarely */
+    else if (vectors <= 2 &&
+             job->b_k == vectors * V_LANES) /* wider is rare, and not worth the code */
         tile_loop(rows, vectors, TILE_PACKED, job, acc);
     else
         tile_loop(rows, vectors, TILE_APART, job, acc);
